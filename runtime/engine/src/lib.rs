@@ -1,0 +1,1 @@
+//! Catalogue, registry, plan, execution and release.

@@ -1,0 +1,1 @@
+//! Untrusted WebAssembly models over Arrow columns.
