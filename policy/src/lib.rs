@@ -1,1 +1,10 @@
-//! Decisions of Yunei: who may do what, what may leave, and how exactly. Pure.
+//! Decisions of Yunei: who may do what, what may leave, and how exactly.
+//!
+//! Pure: no I/O, no clock, no randomness of its own. Time and random bits come in as arguments.
+
+pub mod facts;
+pub mod refusal;
+pub mod words;
+
+pub use refusal::{Refusal, Refused};
+pub use words::{Lang, Text};
