@@ -2,8 +2,14 @@
 //!
 //! Pure: no I/O, no clock, no randomness of its own. Time and random bits come in as arguments.
 
+pub mod accounting;
+pub mod authorise;
+pub mod clear;
 pub mod facts;
 pub mod refusal;
+pub mod release;
+pub mod rules;
+pub mod verification;
 pub mod words;
 
 pub use refusal::{Refusal, Refused};

@@ -1,0 +1,314 @@
+//! Privacy accounting in zCDP.
+//!
+//! A run costs `(ρ, δ)`: it is δ-approximately ρ-zCDP (Bun & Steinke 2016, definition 8.1), for the add-or-remove-one-unit
+//! relation. Costs add up, ρ with ρ and δ with δ (lemma 8.2). What people read is (ε, δ), by the conversion of Canonne,
+//! Kamath & Steinke 2020 (*The Discrete Gaussian for Differential Privacy*, corollary 13).
+//!
+//! Amounts are whole numbers, rounded up where they are made, so that sums are exact and never too small.
+
+use crate::refusal::{Refusal, Refused};
+use crate::rules::RuleSet;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// zCDP's ρ in units of 10⁻¹².
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Rho(u64);
+
+/// δ in units of 10⁻¹⁸.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Delta(u64);
+
+const RHO_UNIT: f64 = 1e-12;
+const DELTA_UNIT: f64 = 1e-18;
+/// 2^63: the largest amount in units, far inside `u64` and exact in `f64`.
+const MOST_UNITS: f64 = 9_223_372_036_854_775_808.0;
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded by MOST_UNITS, not negative")]
+fn units_up(value: f64, unit: f64) -> Option<u64> {
+    // One more ulp before the ceiling: the division itself may have rounded down.
+    let units = if value == 0.0 { 0.0 } else { (value / unit).next_up().ceil() };
+    (value >= 0.0 && units <= MOST_UNITS).then_some(units as u64)
+}
+
+#[allow(clippy::cast_precision_loss, reason = "rounded outward by the caller")]
+fn real(units: u64, unit: f64) -> f64 {
+    units as f64 * unit
+}
+
+impl Rho {
+    /// Nothing.
+    pub const ZERO: Self = Self(0);
+
+    /// From a number, rounded up to the next unit; nothing where it is negative, NaN or too large.
+    pub fn from_f64(value: f64) -> Option<Self> {
+        units_up(value, RHO_UNIT).map(Self)
+    }
+
+    /// From units of 10⁻¹².
+    pub const fn from_units(units: u64) -> Self {
+        Self(units)
+    }
+
+    /// In units of 10⁻¹².
+    pub const fn units(self) -> u64 {
+        self.0
+    }
+
+    /// As a number, for showing.
+    pub fn to_f64(self) -> f64 {
+        real(self.0, RHO_UNIT)
+    }
+
+    /// An equal share of it, rounded down: `parts` shares are never more than the whole.
+    pub fn share(self, parts: u64) -> Self {
+        Self(self.0 / parts.max(1))
+    }
+}
+
+impl Delta {
+    /// Nothing.
+    pub const ZERO: Self = Self(0);
+
+    /// From a number, rounded up to the next unit; nothing where it is negative, NaN or too large.
+    pub fn from_f64(value: f64) -> Option<Self> {
+        units_up(value, DELTA_UNIT).map(Self)
+    }
+
+    /// From units of 10⁻¹⁸.
+    pub const fn from_units(units: u64) -> Self {
+        Self(units)
+    }
+
+    /// In units of 10⁻¹⁸.
+    pub const fn units(self) -> u64 {
+        self.0
+    }
+
+    /// As a number, for showing.
+    pub fn to_f64(self) -> f64 {
+        real(self.0, DELTA_UNIT)
+    }
+}
+
+/// What a run costs, or what a budget holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Charge {
+    /// zCDP's ρ.
+    pub rho: Rho,
+    /// The δ of thresholds of open keys; 0 where there are none.
+    pub delta: Delta,
+}
+
+impl Charge {
+    /// Nothing.
+    pub const ZERO: Self = Self { rho: Rho::ZERO, delta: Delta::ZERO };
+
+    /// The two together; nothing where that cannot be told.
+    pub fn checked_add(self, other: Self) -> Option<Self> {
+        Some(Self {
+            rho: Rho(self.rho.0.checked_add(other.rho.0)?),
+            delta: Delta(self.delta.0.checked_add(other.delta.0)?),
+        })
+    }
+
+    /// Whether both parts are within `limit`.
+    pub fn within(self, limit: Self) -> bool {
+        self.rho <= limit.rho && self.delta <= limit.delta
+    }
+}
+
+/// An upper bound of the ε at `delta` of a ρ-zCDP mechanism; infinite where `delta` is not positive.
+///
+/// Corollary 13 of CKS 2020: every α > 1 gives a valid ε = αρ + ln(1 − 1/α) + ln(1/(αδ))/(α − 1); the least over a search
+/// in ln(α − 1) is taken, and rounded up. The search need not find the least for the answer to be an upper bound.
+pub fn epsilon_of(rho: Rho, delta: Delta) -> f64 {
+    if rho == Rho::ZERO {
+        return 0.0;
+    }
+    if delta == Delta::ZERO {
+        return f64::INFINITY;
+    }
+    let rho = rho.to_f64().next_up();
+    // One unit of δ less would be too strict for tiny δ; one ulp less covers the conversion to f64.
+    let ln_delta = delta.to_f64().next_down().ln();
+    let at = |t: f64| {
+        let above = t.exp();
+        let alpha = 1.0 + above;
+        alpha * rho + t - alpha.ln() + (-ln_delta - alpha.ln()) / above
+    };
+    let (mut lo, mut hi) = (-25.0_f64, 60.0_f64);
+    for _ in 0..200 {
+        let third = (hi - lo) / 3.0;
+        let (a, b) = (lo + third, hi - third);
+        if at(a) <= at(b) {
+            hi = b;
+        } else {
+            lo = a;
+        }
+    }
+    let least = at(f64::midpoint(lo, hi));
+    (least + least.abs().max(1.0) * 1e-12).max(0.0)
+}
+
+/// The largest ρ whose ε at `delta` is at most `epsilon`: a lower bound, 0 where there is none.
+pub fn rho_for(epsilon: f64, delta: Delta) -> Rho {
+    if delta == Delta::ZERO || epsilon.is_nan() || epsilon <= 0.0 {
+        return Rho::ZERO;
+    }
+    let fits = |units: u64| epsilon_of(Rho(units), delta) <= epsilon;
+    // ε ≥ ρ for all α > 1 that matter at δ < 1, so that ρ = ε + 1 is past every answer.
+    let Some(Rho(mut past)) = Rho::from_f64(epsilon + 1.0) else { return Rho::ZERO };
+    let mut good = 0;
+    while past - good > 1 {
+        let middle = good + (past - good) / 2;
+        if fits(middle) {
+            good = middle;
+        } else {
+            past = middle;
+        }
+    }
+    Rho(good)
+}
+
+/// Whose budget a line is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum BudgetScope {
+    /// All uses of a dataset in one epoch.
+    Dataset {
+        /// The dataset.
+        dataset: String,
+        /// The epoch, which only the authority may open.
+        epoch: u32,
+    },
+    /// All uses of a dataset by one institution in one epoch.
+    InstitutionDataset {
+        /// The institution.
+        institution: String,
+        /// The dataset.
+        dataset: String,
+        /// The epoch.
+        epoch: u32,
+    },
+    /// All runs of a product.
+    Product {
+        /// The product.
+        product: String,
+    },
+}
+
+impl BudgetScope {
+    /// What a new line of this scope may spend by the rules.
+    pub fn limit(&self, rules: &RuleSet) -> Charge {
+        let budget = rules.personal().budget();
+        limit_of(
+            rules,
+            match self {
+                BudgetScope::Dataset { .. } => budget.dataset(),
+                BudgetScope::InstitutionDataset { .. } => budget.institution_dataset(),
+                BudgetScope::Product { .. } => budget.product(),
+            },
+        )
+    }
+}
+
+impl fmt::Display for BudgetScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BudgetScope::Dataset { dataset, epoch } => write!(f, "dataset {dataset} epoch {epoch}"),
+            BudgetScope::InstitutionDataset { institution, dataset, epoch } => {
+                write!(f, "institution {institution} dataset {dataset} epoch {epoch}")
+            }
+            BudgetScope::Product { product } => write!(f, "product {product}"),
+        }
+    }
+}
+
+/// The (ρ, δ) that (`epsilon`, δ of the rules) holds when part of δ is kept for thresholds.
+///
+/// Spending all of both is (ε, δ)-differentially private: the thresholds' δ and the conversion's δ add up to the rules' δ.
+pub fn limit_of(rules: &RuleSet, epsilon: f64) -> Charge {
+    let (all, kept) = deltas(rules);
+    Charge { rho: rho_for(epsilon, Delta(all.0.saturating_sub(kept.0))), delta: kept }
+}
+
+/// The ε that `charge` comes to at the rules' δ, of which the budget's reserve for thresholds is always set aside.
+pub fn epsilon_at(rules: &RuleSet, charge: Charge) -> f64 {
+    let (all, kept) = deltas(rules);
+    epsilon_of(charge.rho, Delta(all.0.saturating_sub(kept.0)))
+}
+
+fn deltas(rules: &RuleSet) -> (Delta, Delta) {
+    let personal = rules.personal();
+    let bounded = "the rule set bounds δ";
+    (
+        // The whole is rounded down, its reserved part up.
+        Delta(Delta::from_f64(personal.delta()).expect(bounded).0.saturating_sub(1)),
+        Delta::from_f64(personal.threshold_delta()).expect(bounded),
+    )
+}
+
+/// A budget and what is spent of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BudgetLine {
+    /// Whose it is.
+    pub scope: BudgetScope,
+    /// What may be spent in all.
+    pub limit: Charge,
+    /// What is spent.
+    pub spent: Charge,
+}
+
+/// Whether every line can bear `charge`.
+///
+/// # Errors
+/// `budget/exhausted` for each line that cannot.
+pub fn admit(lines: &[BudgetLine], charge: Charge) -> Result<(), Refused> {
+    let reasons = lines
+        .iter()
+        .filter(|line| !line.spent.checked_add(charge).is_some_and(|total| total.within(line.limit)))
+        .map(|line| {
+            let scope = &line.scope;
+            Refusal::new(
+                "budget/exhausted",
+                format!("隐私预算不足：{}", scope_zh(scope)),
+                format!("the privacy budget does not suffice: {scope}"),
+            )
+            .at(scope.to_string())
+            .hint(
+                "降低本次使用的 epsilon，或请数据主管部门开启新一期预算",
+                "ask for a smaller epsilon, or ask the authority to open a new epoch",
+            )
+        })
+        .collect();
+    Refused::unless(reasons, ())
+}
+
+fn scope_zh(scope: &BudgetScope) -> String {
+    match scope {
+        BudgetScope::Dataset { dataset, epoch } => format!("数据集 {dataset}（第 {epoch} 期）"),
+        BudgetScope::InstitutionDataset { institution, dataset, epoch } => {
+            format!("机构 {institution} 对数据集 {dataset}（第 {epoch} 期）")
+        }
+        BudgetScope::Product { product } => format!("数据产品 {product}"),
+    }
+}
+
+/// How many more times `line` can bear `charge`; `u64::MAX` where the charge is nothing.
+pub fn runs_left(line: &BudgetLine, charge: Charge) -> u64 {
+    let times = |limit: u64, spent: u64, each: u64| match (limit.checked_sub(spent), each) {
+        (None, _) => 0,
+        (Some(_), 0) => u64::MAX,
+        (Some(left), each) => left / each,
+    };
+    times(line.limit.rho.0, line.spent.rho.0, charge.rho.0).min(times(
+        line.limit.delta.0,
+        line.spent.delta.0,
+        charge.delta.0,
+    ))
+}
