@@ -1,1 +1,42 @@
 //! The tamper-evident log and its receipts.
+//!
+//! An append-only RFC 6962 Merkle tree in the C2SP `tlog-tiles` layout, with signed
+//! `tlog-checkpoint` heads and receipts that anybody who holds the log's public key can check
+//! offline. The crate knows nothing of datasets, models or policies: an [`Entry`] is a small
+//! canonical JSON object, and what stands in it is the caller's business.
+//!
+//! The one promise that everything above rests on: [`Log::append`] returns only when the entry is
+//! on stable storage and covered by a signed checkpoint that is there as well. [`Log::record`]
+//! turns that promise into a type: a [`Recorded<T>`] exists only for a value whose entry is durable.
+//!
+//! Byte-exact formats and the reasons for them are in `docs/log-format.md`.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod canonical;
+mod checkpoint;
+mod commitment;
+mod entry;
+mod error;
+mod files;
+mod journal;
+mod key;
+mod lock;
+mod log;
+mod note;
+mod receipt;
+mod recorded;
+mod recover;
+mod tiles;
+mod tree;
+mod verify;
+
+pub use checkpoint::{Checkpoint, CheckpointError};
+pub use commitment::commitment;
+pub use entry::{Entry, EntryError, MAX_ENTRY_BYTES};
+pub use error::LogError;
+pub use key::{KeyError, SigningKey, VerifyingKey};
+pub use log::Log;
+pub use receipt::{MAX_RECEIPT_BYTES, Receipt, ReceiptError, VerifiedReceipt, receipt_digest};
+pub use recorded::{Position, Recorded};
+pub use verify::Verdict;

@@ -1,0 +1,280 @@
+//! Receipts: one entry, what it stands for, and the proof that it is in the log.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ring::digest::{SHA256, digest};
+use serde_json::{Map, Value};
+use tlog_tiles::Hash;
+
+use crate::canonical;
+use crate::checkpoint::parse_size;
+use crate::tree::leaf_hash;
+use crate::{Checkpoint, Entry, EntryError, VerifyingKey};
+
+/// The most bytes of a receipt that is read.
+pub const MAX_RECEIPT_BYTES: usize = 256 * 1024;
+
+/// The most bytes of a receipt's body.
+const MAX_BODY_BYTES: usize = 128 * 1024;
+
+/// An inclusion proof has at most one hash per level of the tree.
+const MAX_PROOF: usize = 63;
+
+const FIRST_LINE: &str = "yunei.receipt@v1";
+const PROOF_LINE: &str = "c2sp.org/tlog-proof@v1";
+
+/// The field of an entry that holds the digest of a receipt's body.
+pub(crate) const DIGEST_FIELD: &str = "receipt";
+
+/// Why bytes are no receipt, or one that proves nothing. No variant carries what stands in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReceiptError {
+    /// Longer than [`MAX_RECEIPT_BYTES`].
+    #[error("receipt/size: a receipt has at most 262144 bytes")]
+    Size,
+    /// Not the text of a receipt.
+    #[error("receipt/form: these bytes are not a receipt")]
+    Form,
+    /// The body's digest does not stand in the entry.
+    #[error("receipt/body: the body is not the one that was logged")]
+    Body,
+    /// The entry is not where the receipt says, or not in the tree of its checkpoint.
+    #[error("receipt/proof: the entry is not in the log of this checkpoint")]
+    Proof,
+    /// The checkpoint is not signed by this key.
+    #[error("receipt/signature: the checkpoint is not signed by this key")]
+    Signature,
+}
+
+impl ReceiptError {
+    /// The stable code, for example `receipt/proof`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Size => "receipt/size",
+            Self::Form => "receipt/form",
+            Self::Body => "receipt/body",
+            Self::Proof => "receipt/proof",
+            Self::Signature => "receipt/signature",
+        }
+    }
+}
+
+/// The digest that binds a receipt's body to its entry: SHA-256 over the canonical JSON, as 64 hex
+/// digits. It belongs into the entry's field `receipt`.
+///
+/// # Errors
+/// [`EntryError`] when the body has no canonical form or more than 131,072 bytes.
+pub fn receipt_digest(body: &Map<String, Value>) -> Result<String, EntryError> {
+    let bytes = canonical::object(body)?;
+    if bytes.len() > MAX_BODY_BYTES {
+        return Err(EntryError::Size);
+    }
+    Ok(hex::encode(digest(&SHA256, &bytes)))
+}
+
+/// A receipt, not yet believed. [`Receipt::verify`] makes a [`VerifiedReceipt`] of it.
+///
+/// The text form is: a first line, the body and the entry as canonical JSON on a line each, an
+/// empty line, then a C2SP `tlog-proof` with the checkpoint.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Receipt {
+    body: Map<String, Value>,
+    entry: Entry,
+    index: u64,
+    proof: Vec<[u8; 32]>,
+    checkpoint: Checkpoint,
+}
+
+impl Receipt {
+    /// Puts a receipt together; `None` when the body is not the one of the entry.
+    pub(crate) fn assemble(
+        body: Map<String, Value>,
+        entry: Entry,
+        index: u64,
+        proof: Vec<[u8; 32]>,
+        checkpoint: Checkpoint,
+    ) -> Option<Self> {
+        let receipt = Self { body, entry, index, proof, checkpoint };
+        receipt.body_matches().then_some(receipt)
+    }
+
+    fn body_matches(&self) -> bool {
+        let expected = self.entry.fields().get(DIGEST_FIELD).and_then(Value::as_str);
+        receipt_digest(&self.body).is_ok_and(|digest| Some(digest.as_str()) == expected)
+    }
+
+    /// Reads the text form.
+    ///
+    /// # Errors
+    /// [`ReceiptError::Size`], [`ReceiptError::Form`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, ReceiptError> {
+        if bytes.len() > MAX_RECEIPT_BYTES {
+            return Err(ReceiptError::Size);
+        }
+        Self::read(bytes).ok_or(ReceiptError::Form)
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let mut rest = std::str::from_utf8(bytes).ok()?;
+        let mut line = || {
+            let (line, after) = rest.split_once('\n')?;
+            rest = after;
+            Some(line)
+        };
+        if line()? != FIRST_LINE {
+            return None;
+        }
+        let body_line = line()?;
+        let Ok(Value::Object(body)) = serde_json::from_str::<Value>(body_line) else { return None };
+        // One body, one spelling: the line is what the digest is taken of.
+        if canonical::object(&body).ok()? != body_line.as_bytes() || body_line.len() > MAX_BODY_BYTES {
+            return None;
+        }
+        let entry = Entry::parse(line()?.as_bytes()).ok()?;
+        if !line()?.is_empty() || line()? != PROOF_LINE {
+            return None;
+        }
+        let index = parse_size(line()?.strip_prefix("index ")?)?;
+        let mut proof = Vec::new();
+        loop {
+            let hash = line()?;
+            if hash.is_empty() {
+                break;
+            }
+            if proof.len() == MAX_PROOF {
+                return None;
+            }
+            proof.push(STANDARD.decode(hash).ok()?.try_into().ok()?);
+        }
+        let checkpoint = Checkpoint::parse(rest.as_bytes()).ok()?;
+        Some(Self { body, entry, index, proof, checkpoint })
+    }
+
+    /// Checks everything: the body against the entry, the entry against the tree, the tree against
+    /// the log's key. Needs nothing but the receipt and the key.
+    ///
+    /// # Errors
+    /// [`ReceiptError`], the first thing that fails.
+    pub fn verify(self, key: &VerifyingKey) -> Result<VerifiedReceipt, ReceiptError> {
+        self.checkpoint.verify(key).map_err(|_| ReceiptError::Signature)?;
+        if !self.body_matches() {
+            return Err(ReceiptError::Body);
+        }
+        let proof: Vec<Hash> = self.proof.iter().map(|hash| Hash(*hash)).collect();
+        let (size, root) = (self.checkpoint.size(), Hash(*self.checkpoint.root()));
+        let leaf = Hash(leaf_hash(self.entry.bytes()));
+        tlog_tiles::check_record(&proof, size, root, self.index, leaf).map_err(|_| ReceiptError::Proof)?;
+        Ok(VerifiedReceipt(self))
+    }
+
+    /// What the receipt is about.
+    #[must_use]
+    pub fn body(&self) -> &Map<String, Value> {
+        &self.body
+    }
+
+    /// The entry in the log.
+    #[must_use]
+    pub fn entry(&self) -> &Entry {
+        &self.entry
+    }
+
+    /// The index of the entry.
+    #[must_use]
+    pub fn index(&self) -> u64 {
+        self.index
+    }
+
+    /// The checkpoint that the proof leads to.
+    #[must_use]
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    /// The part that any `tlog-proof` reader takes.
+    #[must_use]
+    pub fn tlog_proof(&self) -> String {
+        let mut text = format!("{PROOF_LINE}\nindex {}\n", self.index);
+        for hash in &self.proof {
+            text.push_str(&STANDARD.encode(hash));
+            text.push('\n');
+        }
+        text.push('\n');
+        text.push_str(&self.checkpoint.to_string());
+        text
+    }
+
+    /// The same content as one JSON object, for machines: `body`, `entry`, `index`, `proof`.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        serde_json::json!({
+            "format": FIRST_LINE,
+            "body": self.body,
+            "entry": {
+                "kind": self.entry.kind(),
+                "at": self.entry.at_millis(),
+                "fields": self.entry.fields(),
+            },
+            "index": self.index,
+            "origin": self.checkpoint.origin(),
+            "size": self.checkpoint.size(),
+            "proof": self.tlog_proof(),
+        })
+    }
+}
+
+impl fmt::Display for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The body was canonical when the receipt was made.
+        let body = canonical::object(&self.body).map_err(|_| fmt::Error)?;
+        let body = std::str::from_utf8(&body).map_err(|_| fmt::Error)?;
+        let entry = std::str::from_utf8(self.entry.bytes()).map_err(|_| fmt::Error)?;
+        write!(f, "{FIRST_LINE}\n{body}\n{entry}\n\n{}", self.tlog_proof())
+    }
+}
+
+impl fmt::Debug for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receipt").field("index", &self.index).finish_non_exhaustive()
+    }
+}
+
+/// A receipt that was checked against the log's key.
+#[derive(Debug)]
+pub struct VerifiedReceipt(Receipt);
+
+impl VerifiedReceipt {
+    /// The receipt.
+    #[must_use]
+    pub fn receipt(&self) -> &Receipt {
+        &self.0
+    }
+
+    /// What the receipt is about.
+    #[must_use]
+    pub fn body(&self) -> &Map<String, Value> {
+        &self.0.body
+    }
+
+    /// The entry in the log.
+    #[must_use]
+    pub fn entry(&self) -> &Entry {
+        &self.0.entry
+    }
+
+    /// The index of the entry.
+    #[must_use]
+    pub fn index(&self) -> u64 {
+        self.0.index
+    }
+
+    /// The checkpoint.
+    #[must_use]
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.0.checkpoint
+    }
+}
