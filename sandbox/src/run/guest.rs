@@ -1,0 +1,133 @@
+//! One instance of a rewritten module, and the loop that outlives its traps.
+
+use wasmtime::{Instance, InstancePre, Memory, Store, Trap, TypedFunc};
+
+use super::SandboxError;
+use crate::manifest::Kind;
+use crate::rewrite::{Layout, export};
+
+type RowsFn = TypedFunc<(i32, i32), i32>;
+type UnitsFn = TypedFunc<(i32, i32, i32, i32), i32>;
+
+enum Run {
+    Rows(RowsFn),
+    Units(UnitsFn),
+}
+
+/// An instance in its initial state or, between two calls of an unfinished unit, in that unit's.
+pub(crate) struct Guest {
+    store: Store<()>,
+    memory: Memory,
+    run: Run,
+}
+
+/// Why an instance does not come up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Birth {
+    /// A data or element segment lies out of bounds, or the start function trapped.
+    Guest,
+    /// The machine has no room for it.
+    Host,
+}
+
+/// Units that one call works on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Span {
+    /// Rows or units from the first of the chunk.
+    pub(crate) count: usize,
+    /// The first unit goes on where the last call stopped.
+    pub(crate) open: bool,
+    /// The last unit is not finished yet.
+    pub(crate) unclosed: bool,
+}
+
+/// What came of a call.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Outcome {
+    /// The last unit trapped.
+    pub(crate) last_trapped: bool,
+}
+
+impl Guest {
+    pub(crate) fn new(pre: &InstancePre<()>, kind: Kind) -> Result<Self, Birth> {
+        let mut store = Store::new(pre.module().engine(), ());
+        let instance = pre.instantiate(&mut store).map_err(|e| birth(&e))?;
+        let init = instance.get_typed_func::<(), ()>(&mut store, export::INIT).map_err(|_| Birth::Host)?;
+        init.call(&mut store, ()).map_err(|e| birth(&e))?;
+        let (memory, run) = faces(&instance, &mut store, kind).ok_or(Birth::Host)?;
+        Ok(Self { store, memory, run })
+    }
+
+    /// The memory of columns and results.
+    pub(crate) fn bytes(&mut self) -> &mut [u8] {
+        self.memory.data_mut(&mut self.store)
+    }
+
+    /// Runs the units of `span`, whose columns lie in memory. A unit that traps gets a NaN in
+    /// `results` and the next one is begun.
+    pub(crate) fn run(&mut self, layout: &Layout, span: Span, results: &mut [f64]) -> Result<Outcome, SandboxError> {
+        let mut outcome = Outcome::default();
+        let (mut next, mut open) = (0, span.open);
+        while next < span.count {
+            let from = next;
+            match self.call(next, span.count, open, span.unclosed) {
+                Ok(reached) => next = reached.clamp(from + 1, span.count),
+                Err(error) => {
+                    error.downcast_ref::<Trap>().ok_or(SandboxError::Internal("call"))?;
+                    let current = (self.word(Layout::CURRENT) as usize).clamp(from, span.count - 1);
+                    self.put_result(layout, current, f64::NAN);
+                    outcome.last_trapped = current + 1 == span.count;
+                    next = current + 1;
+                }
+            }
+            self.take_results(layout, from, &mut results[from..next]);
+            open = false;
+        }
+        Ok(outcome)
+    }
+
+    fn call(&mut self, from: usize, to: usize, open: bool, unclosed: bool) -> wasmtime::Result<usize> {
+        // A chunk has at most CHUNK units; both numbers fit.
+        let (from, to) = (from as i32, to as i32);
+        let reached = match &self.run {
+            Run::Rows(run) => run.call(&mut self.store, (from, to))?,
+            Run::Units(run) => run.call(&mut self.store, (from, to, open.into(), unclosed.into()))?,
+        };
+        Ok(reached as usize)
+    }
+
+    fn word(&mut self, at: u32) -> u32 {
+        let at = at as usize;
+        let mut word = [0; 4];
+        word.copy_from_slice(&self.bytes()[at..at + 4]);
+        u32::from_le_bytes(word)
+    }
+
+    fn put_result(&mut self, layout: &Layout, i: usize, value: f64) {
+        let at = layout.results() as usize + i * 8;
+        self.bytes()[at..at + 8].copy_from_slice(&value.to_le_bytes());
+    }
+
+    fn take_results(&mut self, layout: &Layout, from: usize, results: &mut [f64]) {
+        let at = layout.results() as usize + from * 8;
+        let bytes = &self.bytes()[at..at + results.len() * 8];
+        for (slot, bytes) in results.iter_mut().zip(bytes.chunks_exact(8)) {
+            let mut eight = [0; 8];
+            eight.copy_from_slice(bytes);
+            *slot = f64::from_le_bytes(eight);
+        }
+    }
+}
+
+fn faces(instance: &Instance, store: &mut Store<()>, kind: Kind) -> Option<(Memory, Run)> {
+    let memory = instance.get_memory(&mut *store, export::MEMORY)?;
+    let run = match kind {
+        Kind::Row => Run::Rows(instance.get_typed_func(&mut *store, export::RUN).ok()?),
+        Kind::Unit => Run::Units(instance.get_typed_func(&mut *store, export::RUN).ok()?),
+    };
+    Some((memory, run))
+}
+
+fn birth(error: &wasmtime::Error) -> Birth {
+    if error.downcast_ref::<Trap>().is_some() { Birth::Guest } else { Birth::Host }
+}

@@ -1,0 +1,132 @@
+//! What each instruction means to the verifier: its name, its proposal, its cost, what it may change.
+
+use wasmparser::Operator;
+
+macro_rules! tables {
+    ($(@$proposal:ident $op:ident $({ $($arg:ident: $argty:ty),* })? => $visit:ident ($($ann:tt)*))*) => {
+        /// The instruction's name, as in `i32_store`.
+        fn raw_name(op: &Operator<'_>) -> &'static str {
+            match op {
+                $( Operator::$op { .. } => &stringify!($visit)["visit_".len()..], )*
+                _ => "unknown",
+            }
+        }
+        /// The proposal that brought the instruction.
+        pub(super) fn proposal(op: &Operator<'_>) -> &'static str {
+            match op {
+                $( Operator::$op { .. } => stringify!($proposal), )*
+                _ => "unknown",
+            }
+        }
+    };
+}
+wasmparser::for_each_operator!(tables);
+
+/// The instruction's name as the text format spells it: `i32.store`.
+pub(super) fn name(op: &Operator<'_>) -> String {
+    raw_name(op).replacen('_', ".", 1)
+}
+
+/// What an instruction changes that outlives a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Write {
+    /// Bytes of the memory.
+    Memory,
+    /// The size of the memory.
+    Grow,
+    /// A global.
+    Global,
+    /// A table, or whether a data or element segment is still there.
+    Table,
+}
+
+/// What `op` changes, if anything. Exhaustive over the proposals that are let in: everything not
+/// named here computes on the operand stack, locals and control flow alone.
+pub(crate) fn write_of(op: &Operator<'_>) -> Option<Write> {
+    use Operator as O;
+    match op {
+        O::MemoryGrow { .. } => Some(Write::Grow),
+        O::MemoryFill { .. } | O::MemoryCopy { .. } | O::MemoryInit { .. } => Some(Write::Memory),
+        O::GlobalSet { .. } => Some(Write::Global),
+        O::TableSet { .. }
+        | O::TableGrow { .. }
+        | O::TableFill { .. }
+        | O::TableCopy { .. }
+        | O::TableInit { .. }
+        | O::ElemDrop { .. }
+        | O::DataDrop { .. } => Some(Write::Table),
+        _ if store_width(op).is_some() => Some(Write::Memory),
+        _ => None,
+    }
+}
+
+/// The bytes that a store writes; `None` for every other instruction.
+pub(crate) fn store_width(op: &Operator<'_>) -> Option<u32> {
+    use Operator as O;
+    match op {
+        O::I32Store8 { .. } | O::I64Store8 { .. } | O::V128Store8Lane { .. } => Some(1),
+        O::I32Store16 { .. } | O::I64Store16 { .. } | O::V128Store16Lane { .. } => Some(2),
+        O::I32Store { .. } | O::F32Store { .. } | O::I64Store32 { .. } | O::V128Store32Lane { .. } => Some(4),
+        O::I64Store { .. } | O::F64Store { .. } | O::V128Store64Lane { .. } => Some(8),
+        O::V128Store { .. } => Some(16),
+        _ => None,
+    }
+}
+
+/// Whether the work of `op` depends on an operand: copying, filling, growing.
+pub(crate) fn is_dynamic(op: &Operator<'_>) -> bool {
+    use Operator as O;
+    matches!(
+        op,
+        O::MemoryFill { .. }
+            | O::MemoryCopy { .. }
+            | O::MemoryInit { .. }
+            | O::MemoryGrow { .. }
+            | O::TableFill { .. }
+            | O::TableCopy { .. }
+            | O::TableInit { .. }
+            | O::TableGrow { .. }
+    )
+}
+
+/// Whether a module that uses `op` could tell one NaN from another. Arithmetic alone cannot; moving
+/// the bits of a float to an integer or to memory can, and so can the sign that `copysign` copies.
+/// Vector instructions share their bits between lanes of all types.
+pub(super) fn sees_nan(op: &Operator<'_>) -> bool {
+    use Operator as O;
+    matches!(
+        op,
+        O::I32ReinterpretF32
+            | O::I64ReinterpretF64
+            | O::F32Store { .. }
+            | O::F64Store { .. }
+            | O::F32Copysign
+            | O::F64Copysign
+    ) || proposal(op) == "simd"
+}
+
+/// The cost of one instruction in fuel. About one per machine instruction of the compiled code.
+pub(crate) fn cost(op: &Operator<'_>) -> u64 {
+    use Operator as O;
+    match op {
+        O::Nop | O::Block { .. } | O::Loop { .. } | O::End | O::Else | O::Drop => 0,
+        O::Call { .. } | O::ReturnCall { .. } => 4,
+        O::CallIndirect { .. } | O::ReturnCallIndirect { .. } => 8,
+        O::I32DivS
+        | O::I32DivU
+        | O::I32RemS
+        | O::I32RemU
+        | O::I64DivS
+        | O::I64DivU
+        | O::I64RemS
+        | O::I64RemU
+        | O::F32Div
+        | O::F64Div
+        | O::F32Sqrt
+        | O::F64Sqrt => 8,
+        _ if is_dynamic(op) => 64,
+        // A store may be the first into its block: the block is then saved and put back later.
+        _ if store_width(op).is_some() => 8,
+        _ => 1,
+    }
+}
