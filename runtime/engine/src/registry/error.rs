@@ -1,0 +1,230 @@
+//! What can go wrong with the store.
+
+use std::fmt;
+use yunei_policy::Refusal;
+
+/// What something in the store is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// An institution.
+    Institution,
+    /// A dataset.
+    Dataset,
+    /// A version of a dataset.
+    DatasetVersion,
+    /// A model at a version.
+    Model,
+    /// A product.
+    Product,
+    /// A grant.
+    Grant,
+    /// A run.
+    Run,
+    /// A release.
+    Release,
+    /// An entry for the audit log.
+    AuditEntry,
+    /// A file of the file store.
+    File,
+}
+
+impl Kind {
+    /// The word in Chinese.
+    pub fn zh(self) -> &'static str {
+        match self {
+            Self::Institution => "机构",
+            Self::Dataset => "数据集",
+            Self::DatasetVersion => "数据集版本",
+            Self::Model => "模型",
+            Self::Product => "数据产品",
+            Self::Grant => "授权",
+            Self::Run => "使用记录",
+            Self::Release => "发布",
+            Self::AuditEntry => "审计条目",
+            Self::File => "文件",
+        }
+    }
+
+    /// The word in English.
+    pub fn en(self) -> &'static str {
+        match self {
+            Self::Institution => "institution",
+            Self::Dataset => "dataset",
+            Self::DatasetVersion => "dataset version",
+            Self::Model => "model",
+            Self::Product => "product",
+            Self::Grant => "grant",
+            Self::Run => "run",
+            Self::Release => "release",
+            Self::AuditEntry => "audit entry",
+            Self::File => "file",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.en())
+    }
+}
+
+/// What went wrong with the store. Ids are public; no variant carries anything else that was stored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// There is no such thing.
+    #[error("there is no {kind} `{id}`")]
+    NotFound {
+        /// What it would be.
+        kind: Kind,
+        /// Its id.
+        id: String,
+    },
+    /// It is there already, and is not replaced.
+    #[error("the {kind} `{id}` exists already")]
+    Exists {
+        /// What it is.
+        kind: Kind,
+        /// Its id.
+        id: String,
+    },
+    /// It cannot go from where it stands to where it is wanted.
+    #[error("the {kind} `{id}` is {from} and cannot become {to}")]
+    State {
+        /// What it is.
+        kind: Kind,
+        /// Its id.
+        id: String,
+        /// Where it stands.
+        from: String,
+        /// Where it was to go.
+        to: String,
+    },
+    /// It belongs to another institution.
+    #[error("the {kind} `{id}` was submitted by another institution")]
+    Owner {
+        /// What it is.
+        kind: Kind,
+        /// Its id.
+        id: String,
+    },
+    /// A value handed in is out of its limits: a fault of the caller.
+    #[error("`{0}` is out of its limits")]
+    Limit(&'static str),
+    /// There is no store at the path.
+    #[error("there is no store here")]
+    Absent,
+    /// A file is at the path already.
+    #[error("there is something at the store's path already")]
+    Occupied,
+    /// The file is not a store of ours.
+    #[error("this file is not a Yunei store")]
+    Foreign,
+    /// The store was written by a newer release.
+    #[error("this store was written by a newer release")]
+    Newer,
+    /// Another process held the store for too long.
+    #[error("the store is busy")]
+    Busy,
+    /// What is stored is not what was written. Fatal.
+    #[error("the store is damaged: {0}")]
+    Damaged(&'static str),
+    /// The file system refused. Fatal: after a failed write or fsync nothing is known of what is on the disk.
+    #[error("the file system refused: {0}")]
+    Io(#[source] std::io::Error),
+    /// SQLite refused. Fatal.
+    #[error("the database refused")]
+    Database(#[source] sqlx::Error),
+}
+
+impl StoreError {
+    pub(super) fn absent(kind: Kind, id: impl Into<String>) -> Self {
+        Self::NotFound { kind, id: id.into() }
+    }
+
+    pub(super) fn exists(kind: Kind, id: impl Into<String>) -> Self {
+        Self::Exists { kind, id: id.into() }
+    }
+
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound { .. } => "store/not-found",
+            Self::Exists { .. } => "store/exists",
+            Self::State { .. } => "store/state",
+            Self::Owner { .. } => "store/owner",
+            Self::Limit(_) => "store/limit",
+            Self::Absent => "store/absent",
+            Self::Occupied => "store/occupied",
+            Self::Foreign => "store/foreign",
+            Self::Newer => "store/newer",
+            Self::Busy => "store/busy",
+            Self::Damaged(_) => "store/damaged",
+            Self::Io(_) => "store/io",
+            Self::Database(_) => "store/database",
+        }
+    }
+
+    /// Whether to stop: the store can no longer be relied on, and trying again could make it worse.
+    pub fn is_fatal(&self) -> bool {
+        matches!(self, Self::Damaged(_) | Self::Io(_) | Self::Database(_))
+    }
+
+    /// The error for people, in both languages.
+    pub fn to_refusal(&self) -> Refusal {
+        let code = self.code();
+        let new = |zh: String, en: String| Refusal::new(code, zh, en);
+        match self {
+            Self::NotFound { kind, id } => {
+                new(format!("没有{} `{id}`", kind.zh()), format!("there is no {kind} `{id}`"))
+            }
+            Self::Exists { kind, id } => {
+                new(format!("{} `{id}` 已存在", kind.zh()), format!("the {kind} `{id}` exists already"))
+            }
+            Self::State { kind, id, from, to } => new(
+                format!("{} `{id}` 当前为 {from}，不能改为 {to}", kind.zh()),
+                format!("the {kind} `{id}` is {from} and cannot become {to}"),
+            ),
+            Self::Owner { kind, id } => new(
+                format!("{} `{id}` 由其他机构提交", kind.zh()),
+                format!("the {kind} `{id}` was submitted by another institution"),
+            ),
+            Self::Limit(what) => new(format!("`{what}` 超出限制"), format!("`{what}` is out of its limits")),
+            Self::Absent => new("此处没有域的存储".into(), "there is no store here".into())
+                .hint("先运行 `yunei init`", "run `yunei init` first"),
+            Self::Occupied => new("此处已有文件".into(), "there is something at the store's path already".into()),
+            Self::Foreign => new("该文件不是域的存储".into(), "this file is not a Yunei store".into()),
+            Self::Newer => new("该存储由更新的版本写入".into(), "this store was written by a newer release".into())
+                .hint("请升级后再打开", "open it with that release or a later one"),
+            Self::Busy => new("存储正忙，请稍后再试".into(), "the store is busy; try again later".into()),
+            Self::Damaged(_) => new("存储已损坏".into(), "the store is damaged".into())
+                .hint("停止使用，从备份恢复", "stop using it and restore a backup"),
+            Self::Io(_) => new("文件系统出错".into(), "the file system refused".into())
+                .hint("检查磁盘空间和权限", "see to the disk's space and the permissions"),
+            Self::Database(_) => new("数据库出错".into(), "the database refused".into()),
+        }
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        // Primary result codes of SQLite (sqlite.org/rescode.html): the low byte of the extended code.
+        let primary = match &error {
+            sqlx::Error::Database(inner) => inner.code().and_then(|c| c.parse::<u32>().ok()).map(|c| c & 0xff),
+            sqlx::Error::PoolTimedOut => return Self::Busy,
+            _ => None,
+        };
+        match primary {
+            Some(5 | 6) => Self::Busy,
+            Some(11) => Self::Damaged("SQLite finds the file malformed"),
+            Some(26) => Self::Foreign,
+            _ => Self::Database(error),
+        }
+    }
+}
+
+impl From<std::io::Error> for StoreError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Io(error)
+    }
+}

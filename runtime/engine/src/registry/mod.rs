@@ -1,0 +1,30 @@
+//! The registry: what was submitted, approved, granted, run, spent and released; in SQLite under the home.
+//!
+//! Whatever changes state writes its audit entry into an outbox in the same transaction, so that neither can be there
+//! without the other. All times are milliseconds since 1970 and are passed in.
+
+mod datasets;
+mod digest;
+mod error;
+mod files;
+mod grants;
+mod ledger;
+mod models;
+mod outbox;
+mod records;
+mod runs;
+mod shelf;
+mod states;
+mod store;
+
+pub use digest::{Digest, NotADigest};
+pub use error::{Kind, StoreError};
+pub use files::{FileStore, MAX_FILE_BYTES};
+pub use ledger::{Balance, Charge, ChargeError, Charged, GrantFault, LedgerRefusal, Line, MAX_LINES};
+pub use outbox::{AuditEntry, MAX_ENTRY_BYTES, Pending};
+pub use records::{
+    Dataset, DatasetVersion, Grant, Institution, Model, NewDataset, NewGrant, NewModel, NewProduct, Product,
+};
+pub use runs::{NewRelease, NewRun, Release, Run};
+pub use states::{RunState, next_state};
+pub use store::Store;

@@ -1,0 +1,180 @@
+//! Models and products in the store.
+
+use super::error::{Kind, StoreError};
+use super::outbox::{AuditEntry, check_id};
+use super::records::{Model, NewModel, NewProduct, Product};
+use super::shelf::{MAX_JSON, bounded, digest_from, institution_there, state, stateful};
+use super::store::{Stateful, Store};
+use yunei_policy::words::State;
+
+type ModelRow = (String, String, String, String, String, String, String);
+
+fn model((id, version, manifest, wasm, report, submitted_by, word): ModelRow) -> Result<Model, StoreError> {
+    Ok(Model {
+        id,
+        version,
+        manifest_digest: digest_from(&manifest)?,
+        wasm_digest: digest_from(&wasm)?,
+        report,
+        submitted_by,
+        state: state(&word)?,
+    })
+}
+
+impl Store {
+    /// Submits a model.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] where this version is there; [`StoreError::NotFound`] for the institution;
+    /// [`StoreError::Limit`].
+    pub async fn submit_model(&self, new: NewModel<'_>, at: i64, audit: AuditEntry<'_>) -> Result<(), StoreError> {
+        check_id("model id", new.id)?;
+        check_id("model version", new.version)?;
+        bounded("model report", new.report, MAX_JSON)?;
+        let mut tx = self.begin().await?;
+        institution_there(&mut tx, new.submitted_by).await?;
+        let added = sqlx::query(
+            "INSERT INTO models (id, version, manifest_digest, wasm_digest, report, submitted_by, state, created_at,
+             changed_at) VALUES (?, ?, ?, ?, ?, ?, 'submitted', ?, ?) ON CONFLICT DO NOTHING",
+        )
+        .bind(new.id)
+        .bind(new.version)
+        .bind(new.manifest_digest.to_string())
+        .bind(new.wasm_digest.to_string())
+        .bind(new.report)
+        .bind(new.submitted_by)
+        .bind(at)
+        .bind(at)
+        .execute(&mut *tx)
+        .await?;
+        if added.rows_affected() == 0 {
+            return Err(StoreError::exists(Kind::Model, format!("{}@{}", new.id, new.version)));
+        }
+        Self::commit(tx, audit).await
+    }
+
+    /// A model at a version.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn model(&self, id: &str, version: &str) -> Result<Model, StoreError> {
+        sqlx::query_as::<_, ModelRow>(
+            "SELECT id, version, manifest_digest, wasm_digest, report, submitted_by, state
+             FROM models WHERE id = ? AND version = ?",
+        )
+        .bind(id)
+        .bind(version)
+        .fetch_optional(&self.read)
+        .await?
+        .map(model)
+        .ok_or_else(|| StoreError::absent(Kind::Model, format!("{id}@{version}")))?
+    }
+
+    /// All models, by id and time.
+    ///
+    /// # Errors
+    /// What keeps the store from being read.
+    pub async fn models(&self) -> Result<Vec<Model>, StoreError> {
+        sqlx::query_as::<_, ModelRow>(
+            "SELECT id, version, manifest_digest, wasm_digest, report, submitted_by, state
+             FROM models ORDER BY id, created_at, version",
+        )
+        .fetch_all(&self.read)
+        .await?
+        .into_iter()
+        .map(model)
+        .collect()
+    }
+
+    /// Moves a model to a state; gives the one that it had.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::State`].
+    pub async fn set_model_state(
+        &self,
+        id: &str,
+        version: &str,
+        to: State,
+        at: i64,
+        audit: AuditEntry<'_>,
+    ) -> Result<State, StoreError> {
+        stateful!(Kind::Model, "models", "id = ? AND version = ?").change(self, &[id, version], to, at, audit).await
+    }
+}
+
+type ProductRow = (String, String, String, String, String);
+
+fn product((id, digest, header, submitted_by, word): ProductRow) -> Result<Product, StoreError> {
+    Ok(Product { id, toml_digest: digest_from(&digest)?, header, submitted_by, state: state(&word)? })
+}
+
+impl Store {
+    /// Submits a product.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`]; [`StoreError::NotFound`] for the institution; [`StoreError::Limit`].
+    pub async fn submit_product(&self, new: NewProduct<'_>, at: i64, audit: AuditEntry<'_>) -> Result<(), StoreError> {
+        check_id("product id", new.id)?;
+        bounded("product header", new.header, MAX_JSON)?;
+        let mut tx = self.begin().await?;
+        institution_there(&mut tx, new.submitted_by).await?;
+        let added = sqlx::query(
+            "INSERT INTO products (id, toml_digest, header, submitted_by, state, created_at, changed_at)
+             VALUES (?, ?, ?, ?, 'submitted', ?, ?) ON CONFLICT DO NOTHING",
+        )
+        .bind(new.id)
+        .bind(new.toml_digest.to_string())
+        .bind(new.header)
+        .bind(new.submitted_by)
+        .bind(at)
+        .bind(at)
+        .execute(&mut *tx)
+        .await?;
+        if added.rows_affected() == 0 {
+            return Err(StoreError::exists(Kind::Product, new.id));
+        }
+        Self::commit(tx, audit).await
+    }
+
+    /// A product.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn product(&self, id: &str) -> Result<Product, StoreError> {
+        sqlx::query_as::<_, ProductRow>(
+            "SELECT id, toml_digest, header, submitted_by, state FROM products WHERE id = ?",
+        )
+        .bind(id)
+        .fetch_optional(&self.read)
+        .await?
+        .map(product)
+        .ok_or_else(|| StoreError::absent(Kind::Product, id))?
+    }
+
+    /// All products, by id.
+    ///
+    /// # Errors
+    /// What keeps the store from being read.
+    pub async fn products(&self) -> Result<Vec<Product>, StoreError> {
+        sqlx::query_as::<_, ProductRow>("SELECT id, toml_digest, header, submitted_by, state FROM products ORDER BY id")
+            .fetch_all(&self.read)
+            .await?
+            .into_iter()
+            .map(product)
+            .collect()
+    }
+
+    /// Moves a product to a state; gives the one that it had.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::State`].
+    pub async fn set_product_state(
+        &self,
+        id: &str,
+        to: State,
+        at: i64,
+        audit: AuditEntry<'_>,
+    ) -> Result<State, StoreError> {
+        stateful!(Kind::Product, "products", "id = ?").change(self, &[id], to, at, audit).await
+    }
+}
