@@ -5,8 +5,9 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::key::{SigningKey, VerifyingKey};
-use crate::note::Note;
+use crate::key::VerifyingKey;
+use crate::note::{Note, Signature};
+use crate::options::Signers;
 use crate::tree::MAX_SIZE;
 
 /// Why bytes are no checkpoint, or not one to believe.
@@ -19,6 +20,9 @@ pub enum CheckpointError {
     /// The log's key did not sign it, or it is of another log.
     #[error("checkpoint/signature: the checkpoint is not signed by this log's key")]
     Signature,
+    /// Fewer witnesses cosigned it than are asked for.
+    #[error("checkpoint/witness: too few witnesses have cosigned the checkpoint")]
+    Witness,
 }
 
 impl CheckpointError {
@@ -28,6 +32,7 @@ impl CheckpointError {
         match self {
             Self::Form => "checkpoint/form",
             Self::Signature => "checkpoint/signature",
+            Self::Witness => "checkpoint/witness",
         }
     }
 }
@@ -63,10 +68,23 @@ impl Checkpoint {
     }
 
     /// Signs the head of a tree.
-    pub(crate) fn sign(key: &SigningKey, size: u64, root: [u8; 32]) -> Self {
-        let text = format!("{}\n{size}\n{}\n", key.name(), STANDARD.encode(root));
-        let signatures = vec![key.sign(&text)];
-        Self { origin: key.name().to_owned(), size, root, note: Note { text, signatures } }
+    pub(crate) fn sign(signers: &Signers, size: u64, root: [u8; 32]) -> Self {
+        let text = format!("{}\n{size}\n{}\n", signers.origin(), STANDARD.encode(root));
+        let signatures = signers.sign(&text);
+        Self { origin: signers.origin().to_owned(), size, root, note: Note { text, signatures } }
+    }
+
+    /// The text that is signed and cosigned.
+    pub(crate) fn text(&self) -> &str {
+        &self.note.text
+    }
+
+    pub(crate) fn signatures(&self) -> &[Signature] {
+        &self.note.signatures
+    }
+
+    pub(crate) fn add_signature(&mut self, line: Signature) {
+        self.note.signatures.push(line);
     }
 
     /// Whether this key signed it, under its own name as origin.
@@ -127,6 +145,7 @@ impl fmt::Debug for Checkpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::SigningKey;
 
     #[test]
     fn the_specifications_own_example_is_read_and_a_signed_one_verifies() {
@@ -137,10 +156,11 @@ mod tests {
         assert_eq!(read.to_string(), text);
 
         let key = SigningKey::from_seed("a.example/log", [1; 32]).unwrap();
-        let signed = Checkpoint::sign(&key, 5, [9; 32]);
+        let verifying = key.verifying_key();
+        let signed = Checkpoint::sign(&Signers::one(key), 5, [9; 32]);
         let read = Checkpoint::parse(signed.to_string().as_bytes()).unwrap();
         assert_eq!(read, signed);
-        assert!(read.verify(&key.verifying_key()).is_ok());
+        assert!(read.verify(&verifying).is_ok());
         let other = SigningKey::from_seed("a.example/log", [2; 32]).unwrap();
         assert_eq!(read.verify(&other.verifying_key()), Err(CheckpointError::Signature));
     }

@@ -53,6 +53,13 @@ pub enum LogError {
     /// The body is not the one whose digest stands in the entry. Not fatal.
     #[error("audit/receipt-body: the body does not match the digest in the entry")]
     ReceiptBody,
+    /// Too few witnesses have cosigned. Not fatal for the log: the entry is in it, but what it stands
+    /// for must not go on. The next append asks the witnesses again, for all entries so far.
+    #[error("audit/unwitnessed: too few witnesses have cosigned the log")]
+    Unwitnessed,
+    /// The log was sealed; its successor takes the entries. Not fatal: nothing was touched.
+    #[error("audit/sealed: this log is sealed; append to the one that follows it")]
+    Sealed,
     /// Stored bytes under a verified root are no entry: another program wrote to this log. Not fatal.
     #[error("audit/entry: {0}")]
     Entry(#[from] crate::EntryError),
@@ -73,6 +80,8 @@ impl LogError {
             Self::Stopped => "audit/stopped",
             Self::NoEntry => "audit/no-entry",
             Self::ReceiptBody => "audit/receipt-body",
+            Self::Unwitnessed => "audit/unwitnessed",
+            Self::Sealed => "audit/sealed",
             Self::Entry(_) => "audit/entry",
         }
     }

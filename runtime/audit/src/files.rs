@@ -1,6 +1,6 @@
 //! The folder of a log and the few file operations that it needs.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -79,6 +79,21 @@ pub(crate) fn read_bounded(path: &Path, most: usize) -> Result<Option<Vec<u8>>, 
         return Err(LogError::damaged("a file is longer than its kind can be"));
     }
     Ok(Some(bytes))
+}
+
+/// Takes the advisory lock of a folder's one writer. It is held until the file is dropped.
+pub(crate) fn lock_writer(path: &Path) -> Result<File, LogError> {
+    let file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(LogError::disk("open the writer file"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(LogError::Busy),
+        Err(TryLockError::Error(error)) => Err(LogError::disk("lock the writer file")(error)),
+    }
 }
 
 fn absent(error: &io::Error) -> bool {

@@ -9,8 +9,9 @@ use serde_json::{Map, Value};
 use tlog_tiles::Hash;
 
 use crate::canonical;
-use crate::checkpoint::parse_size;
+use crate::checkpoint::{CheckpointError, parse_size};
 use crate::tree::leaf_hash;
+use crate::trust::Trust;
 use crate::{Checkpoint, Entry, EntryError, VerifyingKey};
 
 /// The most bytes of a receipt that is read.
@@ -47,6 +48,9 @@ pub enum ReceiptError {
     /// The checkpoint is not signed by this key.
     #[error("receipt/signature: the checkpoint is not signed by this key")]
     Signature,
+    /// Fewer witnesses cosigned the checkpoint than are asked for.
+    #[error("receipt/witness: too few witnesses have cosigned the checkpoint")]
+    Witness,
 }
 
 impl ReceiptError {
@@ -59,6 +63,7 @@ impl ReceiptError {
             Self::Body => "receipt/body",
             Self::Proof => "receipt/proof",
             Self::Signature => "receipt/signature",
+            Self::Witness => "receipt/witness",
         }
     }
 }
@@ -160,7 +165,18 @@ impl Receipt {
     /// # Errors
     /// [`ReceiptError`], the first thing that fails.
     pub fn verify(self, key: &VerifyingKey) -> Result<VerifiedReceipt, ReceiptError> {
-        self.checkpoint.verify(key).map_err(|_| ReceiptError::Signature)?;
+        self.verify_with(&Trust::new(key.clone()))
+    }
+
+    /// [`Receipt::verify`] with retired keys and witnesses.
+    ///
+    /// # Errors
+    /// [`ReceiptError`], the first thing that fails.
+    pub fn verify_with(self, trust: &Trust) -> Result<VerifiedReceipt, ReceiptError> {
+        let witnesses = trust.check(&self.checkpoint).map_err(|error| match error {
+            CheckpointError::Witness => ReceiptError::Witness,
+            _ => ReceiptError::Signature,
+        })?;
         if !self.body_matches() {
             return Err(ReceiptError::Body);
         }
@@ -168,7 +184,7 @@ impl Receipt {
         let (size, root) = (self.checkpoint.size(), Hash(*self.checkpoint.root()));
         let leaf = Hash(leaf_hash(self.entry.bytes()));
         tlog_tiles::check_record(&proof, size, root, self.index, leaf).map_err(|_| ReceiptError::Proof)?;
-        Ok(VerifiedReceipt(self))
+        Ok(VerifiedReceipt { receipt: self, witnesses })
     }
 
     /// What the receipt is about.
@@ -245,36 +261,45 @@ impl fmt::Debug for Receipt {
 
 /// A receipt that was checked against the log's key.
 #[derive(Debug)]
-pub struct VerifiedReceipt(Receipt);
+pub struct VerifiedReceipt {
+    receipt: Receipt,
+    witnesses: Vec<String>,
+}
 
 impl VerifiedReceipt {
     /// The receipt.
     #[must_use]
     pub fn receipt(&self) -> &Receipt {
-        &self.0
+        &self.receipt
     }
 
     /// What the receipt is about.
     #[must_use]
     pub fn body(&self) -> &Map<String, Value> {
-        &self.0.body
+        &self.receipt.body
     }
 
     /// The entry in the log.
     #[must_use]
     pub fn entry(&self) -> &Entry {
-        &self.0.entry
+        &self.receipt.entry
     }
 
     /// The index of the entry.
     #[must_use]
     pub fn index(&self) -> u64 {
-        self.0.index
+        self.receipt.index
+    }
+
+    /// The names of the known witnesses that cosigned.
+    #[must_use]
+    pub fn witnesses(&self) -> &[String] {
+        &self.witnesses
     }
 
     /// The checkpoint.
     #[must_use]
     pub fn checkpoint(&self) -> &Checkpoint {
-        &self.0.checkpoint
+        &self.receipt.checkpoint
     }
 }

@@ -3,27 +3,40 @@
 //! The lock decides. What it names was durable in the journal before it was written, so the tiles
 //! can be rebuilt up to it; what the journal holds beyond it was never acknowledged and is dropped.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use crate::checkpoint::Checkpoint;
 use crate::files::{self, Layout};
 use crate::journal::{Journal, Record};
-use crate::key::VerifyingKey;
 use crate::lock::{self, Lock};
-use crate::log::State;
 use crate::note::MAX_NOTE_BYTES;
+use crate::publisher;
+use crate::sequencer::{Desk, SEAL_KIND};
 use crate::tiles::{self, Reader};
 use crate::tree::{Edge, HEIGHT, Hashes, TileSource, WIDTH, leaf_hash};
-use crate::{LogError, tree};
+use crate::trust::Trust;
+use crate::view::{Recent, View};
+use crate::{Entry, LogError};
+
+/// What recovery gives to the log that starts.
+pub(crate) struct Recovered {
+    pub(crate) desk: Desk,
+    pub(crate) tiles: tiles::Writer,
+    pub(crate) view: View,
+}
 
 /// Opens the state of a log. The caller holds the writer's file lock.
-pub(crate) fn recover(layout: &Layout, key: &VerifyingKey) -> Result<State, LogError> {
+pub(crate) fn recover(layout: &Layout, trust: &Trust) -> Result<Recovered, LogError> {
     let mut lock = Lock::open(&layout.lock())?;
-    let locked = believe(&lock.held().note, key)?;
+    let locked = believe(&lock.held().note, trust)?;
     // Whatever the kernel shows of a swap that failed to sync may be gone after the next power
     // failure. Writing it once more, durably, comes before anybody can see it.
     let note = lock.held().note.clone();
     lock.swap(&note)?;
 
     let reader = Reader::new(layout.public());
+    check_published(layout, trust, &locked)?;
     let records = committed(Journal::records(&layout.journal())?, &locked);
     let (base, base_root) = match records.first() {
         Some(first) => (first.start, first.root_before),
@@ -33,29 +46,36 @@ pub(crate) fn recover(layout: &Layout, key: &VerifyingKey) -> Result<State, LogE
     if edge.root() != base_root {
         return Err(LogError::damaged(format!("the tiles of size {base} do not hash to the signed root")));
     }
-    let mut state = State {
-        lock,
-        journal: Journal::open(&layout.journal())?,
-        tiles: tiles::Writer::new(layout.public()),
-        edge,
-        tail: if base % WIDTH == 0 { Vec::new() } else { reader.bundle(base / WIDTH, base % WIDTH)? },
-        tail_number: base / WIDTH,
+    let first = base - base % WIDTH;
+    let tail = if base == first { Vec::new() } else { reader.bundle(base / WIDTH, base % WIDTH)? };
+    check_tail(&edge, &tail)?;
+    let mut recent = Recent {
         checkpoint: locked.clone(),
-        stopped: false,
+        witnessed: locked.clone(),
+        edge,
+        base: first,
+        entries: tail.into_iter().map(Arc::from).collect(),
+        full: HashMap::new(),
     };
-    check_tail(&state.edge, &state.tail)?;
-    replay(&mut state, records, &locked)?;
-    check_published(layout, key, &reader, &locked)?;
-    state.tiles.publish(&locked.to_string())?;
-    state.tiles.flush()?;
-    state.journal.reset()?;
-    Ok(state)
+    replay(&mut recent, records, &locked)?;
+    let view = View::new(reader.clone(), recent);
+    check_history(layout, &view, &locked)?;
+    // The public folder is complete and durable before the journal forgets.
+    let mut tiles = tiles::Writer::new(layout.public());
+    publisher::publish_all(&mut tiles, &mut view.recent(), base)?;
+    publish_checkpoint(layout, &locked)?;
+    let mut journal = Journal::open(&layout.journal())?;
+    journal.reset()?;
+    let last = locked.size().checked_sub(1).map(|last| view.entry(last)).transpose()?;
+    let sealed = last.is_some_and(|last| Entry::parse(&last).is_ok_and(|entry| entry.kind() == SEAL_KIND));
+    let desk = Desk { lock, journal, edge: view.recent().edge.clone(), sealed };
+    Ok(Recovered { desk, tiles, view })
 }
 
 /// Reads a checkpoint that must be ours.
-pub(crate) fn believe(note: &[u8], key: &VerifyingKey) -> Result<Checkpoint, LogError> {
+pub(crate) fn believe(note: &[u8], trust: &Trust) -> Result<Checkpoint, LogError> {
     let checkpoint = Checkpoint::parse(note).map_err(|_| LogError::damaged("the lock does not hold a checkpoint"))?;
-    checkpoint.verify(key).map_err(|_| LogError::Key)?;
+    trust.check_log(&checkpoint).map_err(|_| LogError::Key)?;
     Ok(checkpoint)
 }
 
@@ -95,34 +115,44 @@ fn check_tail(edge: &Edge, tail: &[Vec<u8>]) -> Result<(), LogError> {
     }
 }
 
-/// Puts the staged batches into the tiles.
-fn replay(state: &mut State, records: Vec<Record>, locked: &Checkpoint) -> Result<(), LogError> {
-    let mut full = Vec::new();
-    let mut entries = Vec::new();
+/// Puts the staged batches onto the edge.
+fn replay(recent: &mut Recent, records: Vec<Record>, locked: &Checkpoint) -> Result<(), LogError> {
+    let mut edge = recent.edge.clone();
     for record in records {
-        for entry in record.entries {
-            state.edge.push(leaf_hash(&entry), &mut full);
-            entries.push(entry);
+        let mut full = Vec::new();
+        for entry in &record.entries {
+            edge.push(leaf_hash(entry), &mut full);
         }
-        if state.edge.root() != record.root_after {
+        if edge.root() != record.root_after {
             return Err(LogError::damaged("a staged batch does not hash to its root"));
         }
+        let entries = record.entries.into_iter().map(Arc::from).collect();
+        recent.extend(entries, full, edge.clone(), locked.clone());
     }
-    if state.edge.root() != *locked.root() {
-        return Err(LogError::damaged("what is staged does not hash to the signed root"));
+    if recent.edge.root() == *locked.root() {
+        Ok(())
+    } else {
+        Err(LogError::damaged("what is staged does not hash to the signed root"))
     }
-    state.put_tiles(entries, &full)
 }
 
-/// What was published before must be a part of what the lock says.
-fn check_published(layout: &Layout, key: &VerifyingKey, reader: &Reader, locked: &Checkpoint) -> Result<(), LogError> {
-    // An empty file is what a power failure leaves of a rename that was never synced.
+/// The checkpoint that was published before, if it is there. An empty file is what a power failure
+/// leaves of a rename that was never synced.
+fn published(layout: &Layout) -> Result<Option<Checkpoint>, LogError> {
     let bytes = files::read_bounded(&layout.checkpoint(), MAX_NOTE_BYTES)?.unwrap_or_default();
     if bytes.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
-    let published = Checkpoint::parse(&bytes).map_err(|_| LogError::damaged("the published checkpoint is not one"))?;
-    published.verify(key).map_err(|_| LogError::damaged("the published checkpoint is not signed by this key"))?;
+    let checkpoint = Checkpoint::parse(&bytes).map_err(|_| LogError::damaged("the published checkpoint is not one"))?;
+    Ok(Some(checkpoint))
+}
+
+/// What was published before is by us and not ahead of the lock.
+fn check_published(layout: &Layout, trust: &Trust, locked: &Checkpoint) -> Result<(), LogError> {
+    let Some(published) = published(layout)? else { return Ok(()) };
+    trust
+        .check_log(&published)
+        .map_err(|_| LogError::damaged("the published checkpoint is not signed by this log's key"))?;
     if published.size() > locked.size() {
         return Err(LogError::disagree(format!(
             "the published checkpoint has {} entries, the lock {}: an older lock was restored",
@@ -130,23 +160,34 @@ fn check_published(layout: &Layout, key: &VerifyingKey, reader: &Reader, locked:
             locked.size()
         )));
     }
-    let hashes = Hashes::new(reader, published.size());
-    let root = hashes.ask(|hashes| tlog_tiles::tree_hash(published.size(), hashes))?;
-    if root.0 != *published.root() {
-        return Err(LogError::disagree(format!(
-            "the published checkpoint and the stored tiles have different roots at size {}",
-            published.size()
-        )));
+    Ok(())
+}
+
+/// What was published before is the beginning of what the lock says.
+fn check_history(layout: &Layout, view: &View, locked: &Checkpoint) -> Result<(), LogError> {
+    if let Some(published) = published(layout)? {
+        let hashes = Hashes::new(view, locked.size());
+        let root = hashes.ask(|hashes| tlog_tiles::tree_hash(published.size(), hashes))?;
+        if root.0 != *published.root() {
+            return Err(LogError::disagree(format!(
+                "the published checkpoint and the stored tiles have different roots at size {}",
+                published.size()
+            )));
+        }
     }
     Ok(())
 }
 
+fn publish_checkpoint(layout: &Layout, locked: &Checkpoint) -> Result<(), LogError> {
+    files::replace(&layout.checkpoint(), locked.to_string().as_bytes())?;
+    files::sync_file(&layout.checkpoint())?;
+    files::sync_folder(&layout.public())
+}
+
 /// Reads the lock's checkpoint beside a running writer.
-pub(crate) fn peek_locked(layout: &Layout, key: &VerifyingKey) -> Result<Checkpoint, LogError> {
+pub(crate) fn peek_locked(layout: &Layout, trust: &Trust) -> Result<Checkpoint, LogError> {
     // A slot is one write of one page; a reader that catches it half written sees the other slot,
     // which is the one before, and that is a true answer too.
     let held = lock::peek(&layout.lock())?.ok_or_else(|| LogError::damaged("no slot of the lock is whole"))?;
-    let checkpoint = believe(&held.note, key)?;
-    debug_assert!(checkpoint.size() <= tree::MAX_SIZE);
-    Ok(checkpoint)
+    believe(&held.note, trust)
 }

@@ -1,13 +1,14 @@
 //! The check of a whole log, offline and without trust in whoever keeps it.
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::files::{self, Layout};
 use crate::journal::Journal;
 use crate::note::MAX_NOTE_BYTES;
 use crate::recover::{committed, peek_locked};
 use crate::tiles::Reader;
 use crate::tree::{Edge, FullTile, TileSource, WIDTH, leaf_hash};
-use crate::{Entry, LogError, VerifyingKey};
+use crate::trust::Trust;
+use crate::{Entry, LogError};
 
 /// How often the check starts again when a running writer moved on under it.
 const ATTEMPTS: u32 = 20;
@@ -92,11 +93,7 @@ impl Walk {
 }
 
 /// Checks the log; see [`crate::Log::verify`].
-pub(crate) fn verify(
-    layout: &Layout,
-    key: &VerifyingKey,
-    progress: &mut dyn FnMut(u64, u64),
-) -> Result<Verdict, LogError> {
+pub(crate) fn verify(layout: &Layout, trust: &Trust, progress: &mut dyn FnMut(u64, u64)) -> Result<Verdict, LogError> {
     if !layout.lock().exists() {
         return Err(LogError::Absent);
     }
@@ -104,11 +101,14 @@ pub(crate) fn verify(
     let mut walk = Walk::default();
     let mut attempt = 0;
     loop {
-        let published = published(layout, key)?;
+        let published = published(layout, trust)?;
         walk_tiles(&reader, &mut walk, &published, progress)?;
         let mut ahead = walk.clone();
-        match walk_staged(layout, key, &mut ahead) {
+        match walk_staged(layout, trust, &mut ahead) {
             Ok(checkpoint) => {
+                if checkpoint.size() > published.size() {
+                    progress(checkpoint.size(), checkpoint.size());
+                }
                 return Ok(Verdict {
                     checkpoint,
                     published: published.size(),
@@ -121,7 +121,7 @@ pub(crate) fn verify(
                 // A writer that is at work may have rewound its journal while we read it. Then it
                 // has published more by now, and the next round takes that from the tiles.
                 attempt += 1;
-                if attempt == ATTEMPTS || self::published(layout, key)?.size() == published.size() {
+                if attempt == ATTEMPTS || self::published(layout, trust)?.size() == published.size() {
                     return Err(error);
                 }
             }
@@ -173,8 +173,8 @@ fn compare(reader: &Reader, level: u8, number: u64, bytes: &[u8]) -> Result<(), 
 }
 
 /// Follows the staged batches from where the tiles end to the checkpoint in the lock.
-fn walk_staged(layout: &Layout, key: &VerifyingKey, walk: &mut Walk) -> Result<Checkpoint, LogError> {
-    let locked = peek_locked(layout, key)?;
+fn walk_staged(layout: &Layout, trust: &Trust, walk: &mut Walk) -> Result<Checkpoint, LogError> {
+    let locked = peek_locked(layout, trust)?;
     if locked.size() < walk.edge.size() {
         return Err(LogError::disagree("the published checkpoint is ahead of the lock"));
     }
@@ -195,10 +195,13 @@ fn walk_staged(layout: &Layout, key: &VerifyingKey, walk: &mut Walk) -> Result<C
     }
 }
 
-fn published(layout: &Layout, key: &VerifyingKey) -> Result<Checkpoint, LogError> {
+fn published(layout: &Layout, trust: &Trust) -> Result<Checkpoint, LogError> {
     let bytes = files::read_bounded(&layout.checkpoint(), MAX_NOTE_BYTES)?
         .ok_or_else(|| LogError::damaged("there is no published checkpoint"))?;
     let checkpoint = Checkpoint::parse(&bytes).map_err(|_| LogError::damaged("the published checkpoint is not one"))?;
-    checkpoint.verify(key).map_err(|_| LogError::Key)?;
+    trust.check(&checkpoint).map_err(|error| match error {
+        CheckpointError::Witness => LogError::Unwitnessed,
+        _ => LogError::Key,
+    })?;
     Ok(checkpoint)
 }

@@ -2,7 +2,7 @@
 use yunei_audit::{Receipt, VerifiedReceipt};
 
 fn believe(receipt: Receipt) -> VerifiedReceipt {
-    VerifiedReceipt(receipt)
+    VerifiedReceipt { receipt, witnesses: Vec::new() }
 }
 
 fn main() {}
