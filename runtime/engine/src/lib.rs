@@ -1,1 +1,4 @@
 //! Catalogue, registry, plan, execution and release.
+
+pub mod catalogue;
+pub mod registry;

@@ -196,7 +196,10 @@ fn end<'d, T>(
                 format!("须为不带指数、能由 {of} 精确表示的数"),
                 format!("must be a number without exponent that {of} holds exactly"),
             ),
-            _ => (format!("须为 {of} 能表示的数"), format!("must be a number that {of} holds")),
+            ColumnType::Float32 | ColumnType::Float64 => {
+                (format!("须为 {of} 能表示的数"), format!("must be a number that {of} holds"))
+            }
+            _ => (format!("须为 {of} 能表示的整数"), format!("must be a whole number that {of} holds")),
         };
         bad_bounds(reader, item, &zh, &en)
     })

@@ -88,7 +88,9 @@ fn columns<'d>(reader: &mut Reader<'d>, root: &Section<'d>) -> Vec<Option<Column
             root.start(),
         );
     }
-    items.iter().map(|item| column(reader, item)).collect()
+    let columns: Vec<Option<ColumnSpec>> = items.iter().map(|item| column(reader, item)).collect();
+    rules::distinct_names(reader, &columns, &items);
+    columns
 }
 
 fn entry<'d>(
@@ -110,7 +112,6 @@ fn entry<'d>(
     let release = release_item.as_ref().and_then(|item| reader.as_choice(item, RELEASES));
     let unit = unit(reader, dataset);
 
-    rules::distinct_names(reader, &columns, dataset);
     let unit = unit.and_then(|draft| rules::unit(reader, draft, &columns));
     if let (Some(unit), Some(release), Some(grade), Some(item)) = (&unit, release, grade, &release_item) {
         rules::release(reader, unit.as_ref(), release, grade, &columns, item);

@@ -1,7 +1,7 @@
 //! What must hold between the parts of an entry.
 
 use super::column::{ColumnSpec, ColumnType};
-use super::document::{Item, Reader, Section};
+use super::document::{Item, Reader};
 use super::reasons::shown;
 use super::spec::{Grade, Unit};
 use std::collections::HashSet;
@@ -16,9 +16,10 @@ pub(super) enum DraftUnit<'d> {
 }
 
 /// No two columns have names that differ in case alone: SQL could not tell them apart.
-pub(super) fn distinct_names<'d>(reader: &mut Reader<'d>, columns: &[Option<ColumnSpec>], at: &Section<'d>) {
+pub(super) fn distinct_names<'d>(reader: &mut Reader<'d>, columns: &[Option<ColumnSpec>], items: &[Item<'d>]) {
     let mut seen = HashSet::with_capacity(columns.len());
-    for column in columns.iter().flatten() {
+    for (column, item) in columns.iter().zip(items) {
+        let Some(column) = column else { continue };
         if !seen.insert(column.name.to_lowercase()) {
             reader.fault(
                 Refusal::new(
@@ -26,8 +27,8 @@ pub(super) fn distinct_names<'d>(reader: &mut Reader<'d>, columns: &[Option<Colu
                     format!("列名 `{}` 重复（不区分大小写）", column.name),
                     format!("the column `{}` stands twice (case does not count)", column.name),
                 ),
-                &format!("column.{}", column.name),
-                at.start(),
+                &item.path,
+                item.span.start,
             );
         }
     }
@@ -42,8 +43,8 @@ pub(super) fn unit(
     let DraftUnit::Of { kind, column, item, most_rows, most_groups } = draft else { return Some(None) };
     let found = columns.iter().enumerate().find_map(|(i, c)| c.as_ref().filter(|c| c.name == column).map(|c| (i, c)));
     let Some((position, spec)) = found else {
-        // Where a column has faults of its own it may be the one that is meant.
-        if columns.iter().all(Option::is_some) {
+        // A column with faults of its own, or a list that could not be read, may hold the one that is meant.
+        if !columns.is_empty() && columns.iter().all(Option::is_some) {
             let fault = Refusal::new(
                 "catalogue/absent-unit",
                 format!("主体列 `{}` 不在列表中", shown(&column)),

@@ -1,27 +1,16 @@
 //! Small notations: dates, decimals, unified social credit codes.
 
+use datafusion::arrow::compute::kernels::cast_utils::Parser;
+use datafusion::arrow::datatypes::Date32Type;
+
 /// Days from 1970-01-01 to a `YYYY-MM-DD` date of the years 0001 to 9999; `None` where it is not one.
 ///
 /// Proleptic Gregorian calendar, as Arrow's `Date32`.
 pub(super) fn date(text: &str) -> Option<i32> {
-    let bytes = text.as_bytes();
-    let shape = bytes.len() == 10
-        && bytes.iter().enumerate().all(|(i, b)| if i == 4 || i == 7 { *b == b'-' } else { b.is_ascii_digit() });
-    if !shape {
-        return None;
-    }
-    let number = |from: usize, to: usize| text.get(from..to)?.parse::<i32>().ok();
-    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let lengths = [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    let length = *lengths.get(usize::try_from(month).ok()?.checked_sub(1)?)?;
-    if year < 1 || day < 1 || day > length {
-        return None;
-    }
-    let before: i32 = lengths.iter().take(usize::try_from(month - 1).ok()?).sum();
-    let past = year - 1;
-    // 719162 days lie between 0001-01-01 and 1970-01-01.
-    Some(past * 365 + past / 4 - past / 100 + past / 400 + before + day - 1 - 719_162)
+    // Arrow's parser takes further notations.
+    let shape = text.len() == 10
+        && text.bytes().enumerate().all(|(i, b)| if i == 4 || i == 7 { b == b'-' } else { b.is_ascii_digit() });
+    (shape && text >= "0001").then(|| Date32Type::parse(text)).flatten()
 }
 
 /// The integer `x · 10^scale` of a plain decimal notation (sign, digits, at most one point); `None` where the notation is

@@ -139,7 +139,7 @@ impl<'s> ColumnCheck<'s> {
                     Refusal::new(
                         code,
                         format!("列 `{name}` 有 {count} 行{zh}"),
-                        format!("{count} rows of the column `{name}` {en}"),
+                        format!("the column `{name}` {en} in {}", counted(count, "row")),
                     )
                     .at(format!("column.{name}"))
                     .hint(hint.0, hint.1),
@@ -148,18 +148,23 @@ impl<'s> ColumnCheck<'s> {
         };
         if is_unit {
             let hint = ("每一行都须属于一个主体", "every row belongs to a unit");
-            tell(self.nulls, "catalogue/null-units", "没有主体标识", "have no unit", hint);
+            tell(self.nulls, "catalogue/null-units", "没有主体标识", "names no unit", hint);
         } else {
-            let hint = ("补全数据，或写 missing = \"null\"", "fill them in, or write missing = \"null\"");
-            tell(self.nulls, "catalogue/null-values", "缺失", "are missing", hint);
+            let hint = ("补全数据，或写 missing = \"null\"", "fill it in, or write missing = \"null\"");
+            tell(self.nulls, "catalogue/null-values", "缺失", "is missing", hint);
         }
         let hint = ("更正数据，或改写 values", "correct the data, or the list of values");
-        tell(self.outside_domain, "catalogue/outside-domain", "不在取值表内", "are outside the declared values", hint);
+        tell(self.outside_domain, "catalogue/outside-domain", "不在取值表内", "is not among its values", hint);
         let hint = ("更正数据，或改写 min 与 max", "correct the data, or min and max");
-        tell(self.outside_bounds, "catalogue/outside-bounds", "超出上下界", "are outside the declared bounds", hint);
+        tell(self.outside_bounds, "catalogue/outside-bounds", "超出上下界", "is outside its bounds", hint);
         let hint = ("以 NULL 表示缺失", "write NULL for what is missing");
-        tell(self.not_finite, "catalogue/not-finite", "不是有限的数", "are not finite numbers", hint);
+        tell(self.not_finite, "catalogue/not-finite", "不是有限的数", "is not a finite number", hint);
     }
+}
+
+/// A count and its noun, e.g. `1 row`, `2 rows`.
+pub(super) fn counted(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 /// How many of the values that are there hold `bad`.

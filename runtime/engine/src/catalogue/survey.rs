@@ -2,7 +2,7 @@
 
 use super::files::{FileEntry, Named, Stamp, changed, digest, expand};
 use super::reasons::{Reasons, shown};
-use super::scan::{ColumnCheck, reading_type};
+use super::scan::{ColumnCheck, counted, reading_type};
 use super::schema::Comparison;
 use super::spec::DatasetSpec;
 use super::units::UnitCounter;
@@ -231,7 +231,7 @@ fn too_many_rows(above: u64, most: u32) -> Refusal {
     Refusal::new(
         "catalogue/too-many-rows-per-unit",
         format!("有 {above} 个主体的行数超过 {most}"),
-        format!("{above} units have more than {most} rows"),
+        format!("more than {} stand for {}", counted(most.into(), "row"), counted(above, "unit")),
     )
     .at("dataset.unit.most_rows")
     .hint("提高 most_rows，或清理重复的行", "raise most_rows, or remove rows that stand twice")

@@ -1,0 +1,10 @@
+//! The registry: the store, its ledger and the kept files.
+
+#![allow(clippy::unwrap_used)]
+
+mod files;
+mod ledger;
+mod records;
+mod runs;
+mod store;
+mod tools;
