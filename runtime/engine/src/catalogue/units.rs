@@ -117,6 +117,8 @@ impl UnitCounter {
             self.share = keep;
             self.left.push(leave);
             self.rows.retain(|key, _| keep.holds(*key));
+            // What was removed leaves marks behind, which would make the table grow beyond `most_units`.
+            self.rows.shrink_to_fit();
         }
     }
 

@@ -4,7 +4,8 @@ use crate::tools::{ENTRY, spec, told};
 use datafusion::arrow::datatypes::DataType;
 use std::fmt::Write;
 use yunei_engine::catalogue::{
-    Attribute, Bounds, ColumnType, DatasetSpec, Domain, Grade, MAX_COLUMNS, MAX_ENTRY_BYTES, MAX_VALUES, Update,
+    Attribute, Bounds, ColumnType, DatasetSpec, Domain, Grade, MAX_COLUMNS, MAX_ENTRY_BYTES, MAX_PATTERNS, MAX_VALUES,
+    Update,
 };
 use yunei_engine::registry::Digest;
 use yunei_policy::facts::{Interval, Kind, Literal};
@@ -239,12 +240,54 @@ fn limits_hold_and_one_past_them_does_not() {
     assert!(DatasetSpec::parse(&rows(1_000_000)).is_ok());
     assert_eq!(codes(&rows(1_000_001)), ["catalogue/bad-number"]);
 
+    let patterns = |n: usize| {
+        let list: Vec<String> = (0..n).map(|i| format!("\"f{i}\"")).collect();
+        ENTRY.replace("\"residents/*.parquet\"", &list.join(","))
+    };
+    assert_eq!(DatasetSpec::parse(&patterns(MAX_PATTERNS)).unwrap().files().len(), MAX_PATTERNS);
+    assert_eq!(codes(&patterns(MAX_PATTERNS + 1)), ["catalogue/too-many"]);
+
+    let value = |n: usize| ENTRY.replace("\"昆明\"", &format!("\"{}\"", "x".repeat(n)));
+    assert!(DatasetSpec::parse(&value(1024)).is_ok());
+    assert_eq!(codes(&value(1025)), ["catalogue/bad-values"]);
+
+    let conditions = |n: usize| ENTRY.replace("经授权", &"条".repeat(n));
+    assert!(DatasetSpec::parse(&conditions(2000)).is_ok());
+    assert_eq!(codes(&conditions(2001)), ["catalogue/bad-text"]);
+
     let bound = |n: u64| {
         let wide = ENTRY.replace("type = \"int32\"", "type = \"int64\"");
         wide.replace("max = 120", &format!("max = {n}"))
     };
     assert!(DatasetSpec::parse(&bound(1 << 53)).is_ok());
     assert_eq!(codes(&bound((1 << 53) + 1)), ["catalogue/bad-bounds"]);
+}
+
+#[test]
+fn a_document_as_deep_as_it_is_long_is_refused() {
+    let n = MAX_ENTRY_BYTES / 2 - 10;
+    let deep = [
+        format!("x = {}{}", "[".repeat(n), "]".repeat(n)),
+        format!("{}x = 1", "a.".repeat(n)),
+        format!("[{}x]", "a.".repeat(n)),
+        format!("x = {}", "{a=".repeat(n / 2)),
+        format!("x = {{ {}x = 1 }}", "a.".repeat(n - 10)),
+    ];
+    for text in deep {
+        assert!(DatasetSpec::parse(&text).is_err(), "{}", &text[..20]);
+    }
+}
+
+#[test]
+fn a_megabyte_of_faults_is_read_at_once() {
+    let text =
+        "a=1\n[[column]]\nusages=[7,7]\n".replace("a=1", &(0..60_000).map(|i| format!("k{i}=1\n")).collect::<String>());
+    assert_eq!(DatasetSpec::parse(&text).unwrap_err().reasons().len(), 101);
+    let many = format!(
+        "{ENTRY}\n[[column]]\nname='z'\ntype='utf8'\nclass='attribute'\nusages=[]\nvalues=[{}]",
+        "7,".repeat(10_000)
+    );
+    assert_eq!(DatasetSpec::parse(&many).unwrap_err().reasons().len(), 101);
 }
 
 #[test]

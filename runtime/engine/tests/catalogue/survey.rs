@@ -6,7 +6,7 @@ use datafusion::arrow::array::{
 };
 use std::path::Path;
 use std::sync::Arc;
-use yunei_engine::catalogue::{DatasetSpec, FileEntry, survey, verify_unchanged};
+use yunei_engine::catalogue::{DatasetSpec, FileEntry, MAX_FILES, survey, verify_unchanged};
 use yunei_engine::registry::Digest;
 
 type Columns = Vec<(&'static str, ArrayRef)>;
@@ -114,6 +114,20 @@ fn no_file_is_a_refusal() {
         no file matches `residents/*.parquet` | paths are relative to the folder of the entry
         没有文件符合 `residents/*.parquet` | 路径相对于目录条目所在的文件夹
     ");
+}
+
+#[test]
+fn a_version_has_ten_thousand_files_and_not_one_more() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("residents");
+    std::fs::create_dir(&folder).unwrap();
+    for i in 0..MAX_FILES {
+        std::fs::write(folder.join(format!("{i}.parquet")), "").unwrap();
+    }
+    let codes = surveyed(&spec(), home.path()).unwrap_err().codes();
+    assert_eq!((codes.len(), codes[0], codes[100]), (101, "catalogue/not-parquet", "catalogue/more-reasons"));
+    std::fs::write(folder.join("x.parquet"), "").unwrap();
+    assert_eq!(surveyed(&spec(), home.path()).unwrap_err().codes(), ["catalogue/too-many"]);
 }
 
 #[test]

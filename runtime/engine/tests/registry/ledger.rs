@@ -163,6 +163,37 @@ fn sixty_four_at_once_never_overspend() {
 }
 
 #[test]
+fn a_charge_that_is_given_up_half_way_is_whole_or_not_there() {
+    run(async {
+        let home = tempfile::tempdir().unwrap();
+        let store = store(&home).await;
+        grant(&store, "g", None).await.unwrap();
+        for i in 0..60u64 {
+            begin(&store, &format!("r{i}"), Some("g")).await;
+            let other = store.clone();
+            let task = tokio::spawn(async move {
+                charge(&other, &format!("r{i}"), &[line("s", 3, 1000), line("t", 2, 1000)]).await
+            });
+            // Given up sooner or later on its way.
+            for _ in 0..i {
+                tokio::task::yield_now().await;
+            }
+            tokio::time::sleep(std::time::Duration::from_micros(i * 20)).await;
+            task.abort();
+            let _ = task.await;
+        }
+        // A further writer waits for whatever is still on its way.
+        begin(&store, "last", None).await;
+        let charged = store.runs(100).await.unwrap().iter().filter(|r| r.state == RunState::Charged).count();
+        let charged = i64::try_from(charged).unwrap();
+        assert_eq!(store.spent("s").await.unwrap().0, 3 * charged);
+        assert_eq!(store.spent("t").await.unwrap().0, 2 * charged);
+        assert_eq!(store.grant("g").await.unwrap().used_runs, charged.unsigned_abs());
+        store.check().await.unwrap();
+    });
+}
+
+#[test]
 fn a_grant_bears_its_runs_and_not_one_more() {
     run(async {
         let home = tempfile::tempdir().unwrap();

@@ -30,6 +30,29 @@ fn a_store_is_made_once_whole_and_for_its_owner_alone() {
 }
 
 #[test]
+fn of_many_who_make_a_store_at_once_one_does() {
+    run(async {
+        let home = tempfile::tempdir().unwrap();
+        let makers: Vec<_> = (0..8)
+            .map(|_| {
+                let path = path(&home);
+                tokio::spawn(async move { code(Store::create(&path).await) })
+            })
+            .collect();
+        let mut made = 0;
+        for maker in makers {
+            match maker.await.unwrap() {
+                "ok" => made += 1,
+                other => assert_eq!(other, "store/occupied"),
+            }
+        }
+        assert_eq!(made, 1);
+        let names: Vec<_> = std::fs::read_dir(home.path()).unwrap().map(|f| f.unwrap().file_name()).collect();
+        assert!(names.iter().all(|n| !n.to_string_lossy().ends_with(".new")), "{names:?}");
+    });
+}
+
+#[test]
 fn what_is_not_ours_is_left_alone() {
     run(async {
         let home = tempfile::tempdir().unwrap();
