@@ -178,13 +178,28 @@ pub(super) fn digest(file: &mut File, progress: &mut dyn FnMut(u64)) -> io::Resu
 
 /// The files of a dataset version are still those that were registered.
 ///
-/// A file whose size and time of modification are as registered is taken to be unchanged; any other is digested again.
-/// Blocking.
+/// A file whose size and time of modification are as registered is taken to be unchanged; any other is digested again. That
+/// finds what is replaced by mistake, not a holder who sets the time back: [`verify_digests`] does. Blocking.
 ///
 /// # Errors
 /// `dataset/changed`, which says neither what differs nor in which file: it may reach an operator.
 pub fn verify_unchanged(files: &[FileEntry]) -> Result<(), Refused> {
     if files.iter().all(is_unchanged) {
+        return Ok(());
+    }
+    Err(changed().into())
+}
+
+/// As [`verify_unchanged`], but every file is digested again, whatever its size and time say: for a replay. Blocking.
+///
+/// # Errors
+/// `dataset/changed`, as there.
+pub fn verify_digests(files: &[FileEntry]) -> Result<(), Refused> {
+    let same = |entry: &FileEntry| -> io::Result<bool> {
+        let mut file = File::open(&entry.path)?;
+        Ok(file.metadata()?.is_file() && digest(&mut file, &mut |_| ())? == entry.sha256)
+    };
+    if files.iter().all(|entry| same(entry).unwrap_or(false)) {
         return Ok(());
     }
     Err(changed().into())

@@ -6,7 +6,7 @@ use datafusion::arrow::array::{
 };
 use std::path::Path;
 use std::sync::Arc;
-use yunei_engine::catalogue::{DatasetSpec, FileEntry, MAX_FILES, survey, verify_unchanged};
+use yunei_engine::catalogue::{DatasetSpec, FileEntry, MAX_FILES, survey, verify_digests, verify_unchanged};
 use yunei_engine::registry::Digest;
 
 type Columns = Vec<(&'static str, ArrayRef)>;
@@ -291,6 +291,24 @@ fn changed_files_are_found_and_touched_ones_are_not() {
     std::fs::remove_dir(&path).unwrap();
     std::fs::write(&path, &bytes).unwrap();
     assert!(verify_unchanged(&files).is_ok(), "put back");
+}
+
+#[test]
+fn a_forged_time_deceives_the_quick_check_and_not_the_digests() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("residents/a.parquet");
+    write(&path, &good(50));
+    let files = surveyed(&spec(), home.path()).unwrap().files().to_vec();
+    assert!(verify_digests(&files).is_ok());
+    let time = std::fs::metadata(&path).unwrap().modified().unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[40] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    std::fs::File::options().append(true).open(&path).unwrap().set_modified(time).unwrap();
+    assert!(verify_unchanged(&files).is_ok());
+    assert_eq!(verify_digests(&files).unwrap_err().codes(), ["dataset/changed"]);
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(verify_digests(&files).unwrap_err().codes(), ["dataset/changed"]);
 }
 
 #[test]
