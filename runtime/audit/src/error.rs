@@ -60,6 +60,10 @@ pub enum LogError {
     /// The log was sealed; its successor takes the entries. Not fatal: nothing was touched.
     #[error("audit/sealed: this log is sealed; append to the one that follows it")]
     Sealed,
+    /// The log has entries that are younger than three years, or was not sealed. Not fatal: nothing
+    /// was touched.
+    #[error("audit/retained: a log may be moved only when it is sealed and its last entry is three years old")]
+    Retained,
     /// Stored bytes under a verified root are no entry: another program wrote to this log. Not fatal.
     #[error("audit/entry: {0}")]
     Entry(#[from] crate::EntryError),
@@ -82,6 +86,7 @@ impl LogError {
             Self::ReceiptBody => "audit/receipt-body",
             Self::Unwitnessed => "audit/unwitnessed",
             Self::Sealed => "audit/sealed",
+            Self::Retained => "audit/retained",
             Self::Entry(_) => "audit/entry",
         }
     }

@@ -15,7 +15,7 @@ use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use crate::note::Signature;
 
 /// The signature type of plain Ed25519 note signatures (`signed-note`, "Signature types").
-pub(crate) const TYPE_ED25519: u8 = 0x01;
+pub(crate) const TYPE_ED25519: &[u8] = &[0x01];
 
 /// The most bytes of a key name, and so of an origin. With it a checkpoint fits its lock slot.
 pub(crate) const MAX_NAME_BYTES: usize = 128;
@@ -79,10 +79,11 @@ pub(crate) fn check_name(name: &str) -> Result<(), KeyError> {
 }
 
 /// `SHA-256(name || "\n" || type || key)[..4]` as a big-endian number (`signed-note`, "Signatures").
-pub(crate) fn key_id(name: &str, kind: u8, public: &[u8]) -> u32 {
+pub(crate) fn key_id(name: &str, kind: &[u8], public: &[u8]) -> u32 {
     let mut context = ring::digest::Context::new(&ring::digest::SHA256);
     context.update(name.as_bytes());
-    context.update(&[b'\n', kind]);
+    context.update(b"\n");
+    context.update(kind);
     context.update(public);
     let digest = context.finish();
     let mut id = [0; 4];
@@ -91,29 +92,81 @@ pub(crate) fn key_id(name: &str, kind: u8, public: &[u8]) -> u32 {
 }
 
 /// Splits `name+hash+base64(type || key)` and checks all three parts against each other.
-pub(crate) fn parse_vkey(text: &str, kind: u8) -> Result<(String, [u8; 32]), KeyError> {
-    if text.len() > MAX_NAME_BYTES + 64 {
+pub(crate) fn parse_vkey<const N: usize>(text: &str, kind: &[u8]) -> Result<(String, [u8; N]), KeyError> {
+    if text.len() > MAX_NAME_BYTES + 192 {
         return Err(KeyError::Form);
     }
+    let (name, hash, key) = split_key(text, kind)?;
+    if hash != format!("{:08x}", key_id(&name, kind, &key)) {
+        return Err(KeyError::Form);
+    }
+    Ok((name, key))
+}
+
+/// Splits `name+hash+base64(type || key)`.
+pub(crate) fn split_key<'a, const N: usize>(
+    text: &'a str,
+    kind: &[u8],
+) -> Result<(String, &'a str, [u8; N]), KeyError> {
     let mut parts = text.splitn(3, '+');
     let (Some(name), Some(hash), Some(data)) = (parts.next(), parts.next(), parts.next()) else {
         return Err(KeyError::Form);
     };
     check_name(name)?;
     let data = STANDARD.decode(data).map_err(|_| KeyError::Form)?;
-    let Some((&first, key)) = data.split_first() else { return Err(KeyError::Form) };
-    let key: [u8; 32] = key.try_into().map_err(|_| KeyError::Form)?;
-    if first != kind || hash != format!("{:08x}", key_id(name, kind, &key)) {
-        return Err(KeyError::Form);
-    }
-    Ok((name.to_owned(), key))
+    let key = data.strip_prefix(kind).ok_or(KeyError::Form)?;
+    Ok((name.to_owned(), hash, key.try_into().map_err(|_| KeyError::Form)?))
 }
 
 /// Writes `name+hash+base64(type || key)`.
-pub(crate) fn format_vkey(name: &str, kind: u8, public: &[u8; 32]) -> String {
-    let mut data = vec![kind];
-    data.extend_from_slice(public);
-    format!("{name}+{:08x}+{}", key_id(name, kind, public), STANDARD.encode(data))
+pub(crate) fn format_vkey(name: &str, kind: &[u8], public: &[u8]) -> String {
+    format!("{name}+{:08x}+{}", key_id(name, kind, public), STANDARD.encode([kind, public].concat()))
+}
+
+/// Reads the line of a private key file, without its prefix.
+pub(crate) fn load_private(path: &Path) -> Result<String, KeyError> {
+    let meta = fs::metadata(path).map_err(KeyError::disk("read the key file"))?;
+    if meta.len() > MAX_KEY_FILE {
+        return Err(KeyError::Form);
+    }
+    let text = fs::read_to_string(path).map_err(KeyError::disk("read the key file"))?;
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(line.strip_prefix(PRIVATE_PREFIX).ok_or(KeyError::Form)?.to_owned())
+}
+
+/// Writes a private key file with mode 0600, durably, all or nothing, never over another.
+pub(crate) fn save_private(path: &Path, name: &str, id: u32, data: &[u8]) -> Result<(), KeyError> {
+    if fs::symlink_metadata(path).is_ok() {
+        return Err(KeyError::Exists);
+    }
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let line = format!("{PRIVATE_PREFIX}{name}+{id:08x}+{}\n", STANDARD.encode(data));
+    let file_name = path.file_name().ok_or(KeyError::Form)?.to_string_lossy();
+    let temporary = folder.join(format!(".{file_name}.{}.new", std::process::id()));
+    let written = write_new(&temporary, &line).and_then(|()| {
+        // A hard link, not a rename: it fails when the name is taken, so that of two processes
+        // that save at once only one wins and no key is ever replaced.
+        fs::hard_link(&temporary, path).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => KeyError::Exists,
+            _ => KeyError::Disk { action: "name the key file", source: error },
+        })
+    });
+    let _ = fs::remove_file(&temporary);
+    written?;
+    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(KeyError::disk("sync the key's folder"))
+}
+
+fn write_new(path: &Path, line: &str) -> Result<(), KeyError> {
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(KeyError::disk("create the key file"))?;
+    file.write_all(line.as_bytes()).and_then(|()| file.sync_all()).map_err(KeyError::disk("write the key file"))
 }
 
 /// The private key of a log. Its name is the log's origin.
@@ -149,14 +202,13 @@ impl SigningKey {
     /// # Errors
     /// [`KeyError::Disk`], [`KeyError::Form`], [`KeyError::Name`].
     pub fn load(path: &Path) -> Result<Self, KeyError> {
-        let meta = fs::metadata(path).map_err(KeyError::disk("read the key file"))?;
-        if meta.len() > MAX_KEY_FILE {
+        let line = load_private(path)?;
+        let (name, hash, seed) = split_key(&line, TYPE_ED25519)?;
+        let key = Self::from_seed(&name, seed)?;
+        if hash != format!("{:08x}", key.verifying_key().id()) {
             return Err(KeyError::Form);
         }
-        let text = fs::read_to_string(path).map_err(KeyError::disk("read the key file"))?;
-        let line = text.strip_suffix('\n').unwrap_or(&text);
-        let (seed_name, seed) = parse_private(line)?;
-        Self::from_seed(&seed_name, seed)
+        Ok(key)
     }
 
     /// Writes the key file with mode 0600, durably, all or nothing.
@@ -164,40 +216,7 @@ impl SigningKey {
     /// # Errors
     /// [`KeyError::Exists`] when the file is there already, [`KeyError::Disk`].
     pub fn save(&self, path: &Path) -> Result<(), KeyError> {
-        if fs::symlink_metadata(path).is_ok() {
-            return Err(KeyError::Exists);
-        }
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let file_name = path.file_name().ok_or(KeyError::Form)?.to_string_lossy();
-        let temporary = folder.join(format!(".{file_name}.{}.new", std::process::id()));
-        let written = self.write_new(&temporary).and_then(|()| {
-            // A hard link, not a rename: it fails when the name is taken, so that of two processes
-            // that save at once only one wins and no key is ever replaced.
-            fs::hard_link(&temporary, path).map_err(|error| match error.kind() {
-                io::ErrorKind::AlreadyExists => KeyError::Exists,
-                _ => KeyError::Disk { action: "name the key file", source: error },
-            })
-        });
-        let _ = fs::remove_file(&temporary);
-        written?;
-        fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(KeyError::disk("sync the key's folder"))
-    }
-
-    fn write_new(&self, path: &Path) -> Result<(), KeyError> {
-        let mut data = vec![TYPE_ED25519];
-        data.extend_from_slice(&self.seed);
-        let id = key_id(&self.name, TYPE_ED25519, self.pair.public_key().as_ref());
-        let line = format!("{PRIVATE_PREFIX}{}+{id:08x}+{}\n", self.name, STANDARD.encode(data));
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(KeyError::disk("create the key file"))?;
-        file.write_all(line.as_bytes()).and_then(|()| file.sync_all()).map_err(KeyError::disk("write the key file"))
+        save_private(path, &self.name, self.verifying_key().id(), &[TYPE_ED25519, &self.seed].concat())
     }
 
     /// The name, which is the origin of the log that this key signs.
@@ -229,23 +248,6 @@ impl SigningKey {
             bytes: self.sign_raw(text.as_bytes()),
         }
     }
-}
-
-/// Reads `PRIVATE+KEY+name+hash+base64(type || seed)` and checks the hash against the public half.
-fn parse_private(line: &str) -> Result<(String, [u8; 32]), KeyError> {
-    let rest = line.strip_prefix(PRIVATE_PREFIX).ok_or(KeyError::Form)?;
-    let mut parts = rest.splitn(3, '+');
-    let (Some(name), Some(hash), Some(data)) = (parts.next(), parts.next(), parts.next()) else {
-        return Err(KeyError::Form);
-    };
-    let data = STANDARD.decode(data).map_err(|_| KeyError::Form)?;
-    let Some((&TYPE_ED25519, seed)) = data.split_first() else { return Err(KeyError::Form) };
-    let seed: [u8; 32] = seed.try_into().map_err(|_| KeyError::Form)?;
-    let key = SigningKey::from_seed(name, seed)?;
-    if hash != format!("{:08x}", key_id(name, TYPE_ED25519, &key.public())) {
-        return Err(KeyError::Form);
-    }
-    Ok((name.to_owned(), seed))
 }
 
 impl fmt::Debug for SigningKey {

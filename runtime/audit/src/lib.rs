@@ -13,6 +13,8 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod archive;
+mod ask;
 mod canonical;
 mod checkpoint;
 mod commitment;
@@ -30,7 +32,10 @@ mod publisher;
 mod receipt;
 mod recorded;
 mod recover;
+mod retention;
 mod sequencer;
+#[cfg(feature = "sm")]
+mod sm;
 mod tiles;
 mod tree;
 mod trust;
@@ -39,6 +44,7 @@ mod view;
 mod witness;
 mod witness_server;
 
+pub use archive::{Archive, Filter, Stats};
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use commitment::commitment;
 pub use entry::{Entry, EntryError, MAX_ENTRY_BYTES};
@@ -48,6 +54,9 @@ pub use log::Log;
 pub use options::{Options, rotate};
 pub use receipt::{MAX_RECEIPT_BYTES, Receipt, ReceiptError, VerifiedReceipt, receipt_digest};
 pub use recorded::{Position, Recorded};
+pub use retention::{RETENTION_MILLIS, move_log, succeed};
+#[cfg(feature = "sm")]
+pub use sm::{SmSigningKey, SmVerifyingKey};
 pub use trust::Trust;
 pub use verify::Verdict;
 pub use witness::{Witness, WitnessKey};

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use serde_json::{Map, Value};
-use tlog_tiles::Hash;
 
+use crate::ask;
 use crate::checkpoint::Checkpoint;
 use crate::files::{self, Layout};
 use crate::journal::Journal;
@@ -19,7 +19,7 @@ use crate::options::{Options, Signers};
 use crate::publisher::Publisher;
 use crate::recorded::{Position, Recorded};
 use crate::sequencer::Sequencer;
-use crate::tree::{Edge, Hashes, leaf_hash};
+use crate::tree::{Edge, leaf_hash};
 use crate::trust::Trust;
 use crate::verify::Verdict;
 use crate::view::View;
@@ -178,9 +178,7 @@ impl Log {
     /// [`LogError::NoEntry`], [`LogError::Damaged`], [`LogError::Disk`].
     pub fn entry(&self, index: u64) -> Result<Entry, LogError> {
         let checkpoint = self.view().recent().checkpoint.clone();
-        let bytes = self.view().entry(index)?;
-        self.prove(index, leaf_hash(&bytes), &checkpoint)?;
-        Ok(Entry::parse(&bytes)?)
+        ask::entry(self.view(), index, &checkpoint)
     }
 
     /// Where the entry of this index stands. Every entry that the log counts is durable.
@@ -199,22 +197,7 @@ impl Log {
     /// by one; [`Log::verify`] does that for the whole log.
     pub fn entries(&self, range: Range<u64>) -> impl Iterator<Item = Result<(u64, Entry), LogError>> + use<> {
         let (log, end) = (self.clone(), range.end.min(self.size()));
-        let mut run = Vec::new().into_iter();
-        (range.start..end).map(move |index| {
-            let bytes = match run.next() {
-                Some(bytes) => bytes,
-                None => {
-                    run = log.view().run(index, end)?.into_iter();
-                    run.next().ok_or(LogError::NoEntry)?
-                }
-            };
-            Ok((index, Entry::parse(&bytes)?))
-        })
-    }
-
-    /// The inclusion proof of `index` in the tree of `checkpoint`, checked.
-    fn prove(&self, index: u64, leaf: [u8; 32], checkpoint: &Checkpoint) -> Result<Vec<[u8; 32]>, LogError> {
-        prove_inclusion(self.view(), index, leaf, checkpoint)
+        ask::entries(range.start..end, move |index| log.view().run(index, end))
     }
 
     /// Makes the receipt of an entry whose field `receipt` is the
@@ -225,18 +208,19 @@ impl Log {
     /// [`LogError::ReceiptBody`] when the entry says otherwise, and those of [`Log::entry`].
     pub fn receipt(&self, position: &Position, body: Map<String, Value>) -> Result<Receipt, LogError> {
         let checkpoint = self.view().recent().witnessed.clone();
-        let index = position.index();
-        if index >= checkpoint.size() {
+        if position.index() >= checkpoint.size() {
             return Err(LogError::Unwitnessed);
         }
-        let bytes = self.view().entry(index)?;
-        // A position of another log names another leaf, and fails here.
-        let proof = self.prove(index, *position.leaf_hash(), &checkpoint)?;
-        let entry = Entry::parse(&bytes)?;
-        if leaf_hash(entry.bytes()) != *position.leaf_hash() {
-            return Err(LogError::damaged(format!("entry {index} does not hash to its leaf")));
-        }
-        Receipt::assemble(body, entry, index, proof, checkpoint).ok_or(LogError::ReceiptBody)
+        ask::receipt(self.view(), position, body, checkpoint)
+    }
+
+    /// The proof, as a C2SP `tlog-proof`, that the entry of this index is in the log.
+    ///
+    /// # Errors
+    /// Those of [`Log::entry`].
+    pub fn prove_inclusion(&self, index: u64) -> Result<String, LogError> {
+        let checkpoint = self.checkpoint();
+        ask::tlog_proof(self.view(), index, &checkpoint)
     }
 
     /// The proof that the tree of `old` entries is the beginning of the newest one (RFC 6962 section
@@ -246,7 +230,7 @@ impl Log {
     /// [`LogError::NoEntry`] when `old` is 0 or beyond the end.
     pub fn prove_consistency(&self, old: u64) -> Result<(Vec<[u8; 32]>, Checkpoint), LogError> {
         let checkpoint = self.checkpoint();
-        Ok((prove_consistency(self.view(), old, checkpoint.size())?, checkpoint))
+        Ok((ask::consistency(self.view(), old, checkpoint.size())?, checkpoint))
     }
 
     /// Checks the whole log in `dir` against the key: every entry, every tile, the published
@@ -286,35 +270,6 @@ impl std::fmt::Debug for Log {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Log").field("origin", &self.origin()).finish_non_exhaustive()
     }
-}
-
-/// An inclusion proof, checked before it is given away.
-pub(crate) fn prove_inclusion(
-    tiles: &impl crate::tree::TileSource,
-    index: u64,
-    leaf: [u8; 32],
-    checkpoint: &Checkpoint,
-) -> Result<Vec<[u8; 32]>, LogError> {
-    let (size, root) = (checkpoint.size(), Hash(*checkpoint.root()));
-    let hashes = Hashes::new(tiles, size);
-    let proof = hashes.ask(|hashes| tlog_tiles::prove_record(size, index, hashes))?;
-    tlog_tiles::check_record(&proof, size, root, index, Hash(leaf))
-        .map_err(|_| LogError::damaged(format!("entry {index} does not hash to the signed root")))?;
-    Ok(proof.into_iter().map(|hash| hash.0).collect())
-}
-
-/// A consistency proof between two sizes.
-pub(crate) fn prove_consistency(
-    tiles: &impl crate::tree::TileSource,
-    old: u64,
-    size: u64,
-) -> Result<Vec<[u8; 32]>, LogError> {
-    if old == 0 || old > size {
-        return Err(LogError::NoEntry);
-    }
-    let hashes = Hashes::new(tiles, size);
-    let proof = hashes.ask(|hashes| tlog_tiles::prove_tree(size, old, hashes))?;
-    Ok(proof.into_iter().map(|hash| hash.0).collect())
 }
 
 /// Makes the folder of a new log under another name and then renames it.

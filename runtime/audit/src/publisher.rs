@@ -90,7 +90,7 @@ impl Publisher {
     pub(crate) fn run(&self, view: &View, writer: tiles::Writer, published: u64) {
         // A panic must not leave appenders waiting for a flush that never comes.
         let ended = Ended(self);
-        let mut work = Work { writer, published, partial: Vec::new() };
+        let mut work = Work { writer, published, partial: Vec::new(), note: String::new() };
         let result = self.rounds(view, &mut work);
         if let Err(error) = result {
             self.desk().error = Some(error);
@@ -140,6 +140,8 @@ struct Work {
     published: u64,
     /// The partial tiles as they were written last, so that an unchanged one is not written again.
     partial: Vec<(u8, u64, usize)>,
+    /// The checkpoint as it was published last.
+    note: String,
 }
 
 impl Work {
@@ -156,7 +158,11 @@ impl Work {
             (newest.clone(), recent.edge.clone(), recent.base, recent.entries.clone(), recent.full_tiles())
         };
         self.put_tiles(&edge, base, entries, &full)?;
-        self.writer.publish(&checkpoint.to_string())?;
+        let note = checkpoint.to_string();
+        if note != self.note {
+            self.writer.publish(&note)?;
+            self.note = note;
+        }
         view.recent().forget(edge.size(), &full);
         Ok(())
     }
@@ -200,7 +206,8 @@ impl Work {
 /// For recovery, which publishes the checkpoint itself.
 pub(crate) fn publish_all(writer: &mut tiles::Writer, recent: &mut Recent, published: u64) -> Result<(), LogError> {
     let empty = tiles::Writer::new(std::path::PathBuf::new());
-    let mut work = Work { writer: std::mem::replace(writer, empty), published, partial: Vec::new() };
+    let mut work =
+        Work { writer: std::mem::replace(writer, empty), published, partial: Vec::new(), note: String::new() };
     let full = recent.full_tiles();
     let put = work.put_tiles(&recent.edge, recent.base, recent.entries.clone(), &full);
     *writer = work.writer;

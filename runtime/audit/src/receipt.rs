@@ -214,14 +214,7 @@ impl Receipt {
     /// The part that any `tlog-proof` reader takes.
     #[must_use]
     pub fn tlog_proof(&self) -> String {
-        let mut text = format!("{PROOF_LINE}\nindex {}\n", self.index);
-        for hash in &self.proof {
-            text.push_str(&STANDARD.encode(hash));
-            text.push('\n');
-        }
-        text.push('\n');
-        text.push_str(&self.checkpoint.to_string());
-        text
+        tlog_proof(self.index, &self.proof, &self.checkpoint)
     }
 
     /// The same content as one JSON object, for machines: `body`, `entry`, `index`, `proof`.
@@ -257,6 +250,18 @@ impl fmt::Debug for Receipt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Receipt").field("index", &self.index).finish_non_exhaustive()
     }
+}
+
+/// The text of a C2SP `tlog-proof`.
+pub(crate) fn tlog_proof(index: u64, proof: &[[u8; 32]], checkpoint: &Checkpoint) -> String {
+    let mut text = format!("{PROOF_LINE}\nindex {index}\n");
+    for hash in proof {
+        text.push_str(&STANDARD.encode(hash));
+        text.push('\n');
+    }
+    text.push('\n');
+    text.push_str(&checkpoint.to_string());
+    text
 }
 
 /// A receipt that was checked against the log's key.

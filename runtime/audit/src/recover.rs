@@ -35,9 +35,25 @@ pub(crate) fn recover(layout: &Layout, trust: &Trust) -> Result<Recovered, LogEr
     let note = lock.held().note.clone();
     lock.swap(&note)?;
 
-    let reader = Reader::new(layout.public());
     check_published(layout, trust, &locked)?;
-    let records = committed(Journal::records(&layout.journal())?, &locked);
+    let (view, base) = read_view(layout, &locked)?;
+    check_history(layout, &view, &locked)?;
+    // The public folder is complete and durable before the journal forgets.
+    let mut tiles = tiles::Writer::new(layout.public());
+    publisher::publish_all(&mut tiles, &mut view.recent(), base)?;
+    publish_checkpoint(layout, &locked)?;
+    let mut journal = Journal::open(&layout.journal())?;
+    journal.reset()?;
+    let last = locked.size().checked_sub(1).map(|last| view.entry(last)).transpose()?;
+    let sealed = last.is_some_and(|last| Entry::parse(&last).is_ok_and(|entry| entry.kind() == SEAL_KIND));
+    let desk = Desk { lock, journal, edge: view.recent().edge.clone(), sealed };
+    Ok(Recovered { desk, tiles, view })
+}
+
+/// Reads the end of the log, staged batches and all. Gives the size that the tiles have for certain.
+pub(crate) fn read_view(layout: &Layout, locked: &Checkpoint) -> Result<(View, u64), LogError> {
+    let reader = Reader::new(layout.public());
+    let records = committed(Journal::records(&layout.journal())?, locked);
     let (base, base_root) = match records.first() {
         Some(first) => (first.start, first.root_before),
         None => (locked.size(), *locked.root()),
@@ -57,19 +73,8 @@ pub(crate) fn recover(layout: &Layout, trust: &Trust) -> Result<Recovered, LogEr
         entries: tail.into_iter().map(Arc::from).collect(),
         full: HashMap::new(),
     };
-    replay(&mut recent, records, &locked)?;
-    let view = View::new(reader.clone(), recent);
-    check_history(layout, &view, &locked)?;
-    // The public folder is complete and durable before the journal forgets.
-    let mut tiles = tiles::Writer::new(layout.public());
-    publisher::publish_all(&mut tiles, &mut view.recent(), base)?;
-    publish_checkpoint(layout, &locked)?;
-    let mut journal = Journal::open(&layout.journal())?;
-    journal.reset()?;
-    let last = locked.size().checked_sub(1).map(|last| view.entry(last)).transpose()?;
-    let sealed = last.is_some_and(|last| Entry::parse(&last).is_ok_and(|entry| entry.kind() == SEAL_KIND));
-    let desk = Desk { lock, journal, edge: view.recent().edge.clone(), sealed };
-    Ok(Recovered { desk, tiles, view })
+    replay(&mut recent, records, locked)?;
+    Ok((View::new(reader, recent), base))
 }
 
 /// Reads a checkpoint that must be ours.

@@ -48,17 +48,13 @@ impl Reader {
         Self { public }
     }
 
-    /// The bytes of the tile in this width or any greater one: the rest of a wider tile belongs to
-    /// a later tree, and the caller cuts it off.
-    fn find(&self, kind: Kind, number: u64, width: u64, most: usize) -> Result<Vec<u8>, LogError> {
-        for attempt in [width, WIDTH] {
-            if let Some(bytes) = files::read_bounded(&self.public.join(path(kind, number, attempt)), most)? {
-                return Ok(bytes);
-            }
-        }
-        for wider in width + 1..WIDTH {
-            if let Some(bytes) = files::read_bounded(&self.public.join(path(kind, number, wider)), most)? {
-                return Ok(bytes);
+    /// The tile in this width or any greater one, and the width found: the rest of a wider tile
+    /// belongs to a later tree, and the caller cuts it off.
+    fn find(&self, kind: Kind, number: u64, width: u64, most: usize) -> Result<(u64, Vec<u8>), LogError> {
+        let wider = [width, WIDTH].into_iter().chain(width + 1..WIDTH);
+        for found in wider {
+            if let Some(bytes) = files::read_bounded(&self.public.join(path(kind, number, found)), most)? {
+                return Ok((found, bytes));
             }
         }
         Err(LogError::damaged(format!("{} is missing", path(kind, number, width))))
@@ -66,14 +62,17 @@ impl Reader {
 
     /// The first `width` entries of a bundle.
     pub(crate) fn bundle(&self, number: u64, width: u64) -> Result<Vec<Vec<u8>>, LogError> {
-        let bytes = self.find(Kind::Entries, number, width, MAX_BUNDLE)?;
+        let (found, bytes) = self.find(Kind::Entries, number, width, MAX_BUNDLE)?;
+        let wrong = || LogError::damaged(format!("{} has a wrong length", path(Kind::Entries, number, found)));
         let mut rest = bytes.as_slice();
-        let mut entries = Vec::with_capacity(width as usize);
-        for _ in 0..width {
-            let entry = take_entry(&mut rest)
-                .ok_or_else(|| LogError::damaged(format!("{} is cut short", path(Kind::Entries, number, width))))?;
-            entries.push(entry.to_vec());
+        let mut entries = Vec::with_capacity(found as usize);
+        for _ in 0..found {
+            entries.push(take_entry(&mut rest).ok_or_else(wrong)?.to_vec());
         }
+        if !rest.is_empty() {
+            return Err(wrong());
+        }
+        entries.truncate(width as usize);
         Ok(entries)
     }
 }
@@ -81,9 +80,9 @@ impl Reader {
 impl TileSource for Reader {
     fn tile(&self, level: u8, number: u64, width: u32) -> Result<Vec<u8>, LogError> {
         let kind = Kind::Hashes(level);
-        let mut bytes = self.find(kind, number, u64::from(width), 32 * 256)?;
-        if bytes.len() < 32 * width as usize {
-            return Err(LogError::damaged(format!("{} is cut short", path(kind, number, u64::from(width)))));
+        let (found, mut bytes) = self.find(kind, number, u64::from(width), 32 * 256)?;
+        if bytes.len() as u64 != 32 * found {
+            return Err(LogError::damaged(format!("{} has a wrong length", path(kind, number, found))));
         }
         bytes.truncate(32 * width as usize);
         Ok(bytes)

@@ -45,10 +45,23 @@ impl Edge {
 
     /// Adds a leaf hash. Tiles that become full are handed to `full`, lowest level first.
     pub(crate) fn push(&mut self, leaf: [u8; 32], full: &mut Vec<FullTile>) {
-        let mut hash = leaf;
-        let mut number = self.size / WIDTH;
-        self.size += 1;
-        for level in 0..HEIGHT {
+        self.push_at(0, leaf, full);
+    }
+
+    /// Adds the hash of a full tile of level 0, for 256 leaves at once; the size is a multiple of 256.
+    pub(crate) fn push_tile(&mut self, hash: [u8; 32], full: &mut Vec<FullTile>) {
+        debug_assert!(self.size.is_multiple_of(WIDTH));
+        if self.levels.is_empty() {
+            self.levels.push(Vec::new());
+        }
+        self.push_at(1, hash, full);
+    }
+
+    fn push_at(&mut self, lowest: u8, mut hash: [u8; 32], full: &mut Vec<FullTile>) {
+        let span = |level: u8| 1_u64 << (u32::from(HEIGHT) * u32::from(level));
+        let before = self.size;
+        self.size += span(lowest);
+        for level in lowest..HEIGHT - 1 {
             let index = usize::from(level);
             if self.levels.len() == index {
                 self.levels.push(Vec::with_capacity(32 * 256));
@@ -59,8 +72,7 @@ impl Edge {
             }
             let bytes = std::mem::replace(&mut self.levels[index], Vec::with_capacity(32 * 256));
             hash = Tile::subtree_hash(&bytes).0;
-            full.push(FullTile { level, number, bytes });
-            number /= WIDTH;
+            full.push(FullTile { level, number: before / span(level + 1), bytes });
         }
     }
 

@@ -1,5 +1,10 @@
 //! The check of a whole log, offline and without trust in whoever keeps it.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::files::{self, Layout};
 use crate::journal::Journal;
@@ -13,6 +18,9 @@ use crate::{Entry, LogError};
 /// How often the check starts again when a running writer moved on under it.
 const ATTEMPTS: u32 = 20;
 
+/// The most threads of a check. More would wait for the disk.
+const MAX_WORKERS: usize = 16;
+
 /// What a check of the whole log found: that everything is as it was signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
@@ -20,6 +28,7 @@ pub struct Verdict {
     published: u64,
     first_at: Option<i64>,
     last_at: Option<i64>,
+    newest_at: Option<i64>,
     clock_steps_back: u64,
 }
 
@@ -60,6 +69,12 @@ impl Verdict {
         self.last_at
     }
 
+    /// The latest time that any entry has. It is the last one's unless the clock was set back.
+    #[must_use]
+    pub fn newest_at(&self) -> Option<i64> {
+        self.newest_at
+    }
+
     /// How many entries carry an earlier time than the entry before them. Their order is the one of
     /// the log; a number above zero says that the clock was set back.
     #[must_use]
@@ -74,21 +89,38 @@ struct Walk {
     edge: Edge,
     first_at: Option<i64>,
     last_at: Option<i64>,
+    newest_at: Option<i64>,
     clock_steps_back: u64,
 }
 
 impl Walk {
     fn entry(&mut self, bytes: &[u8], full: &mut Vec<FullTile>) -> Result<(), LogError> {
-        let index = self.edge.size();
-        let entry =
-            Entry::parse(bytes).map_err(|_| LogError::damaged(format!("entry {index} is not in canonical form")))?;
-        self.first_at.get_or_insert(entry.at_millis());
-        if self.last_at.is_some_and(|last| entry.at_millis() < last) {
-            self.clock_steps_back += 1;
-        }
-        self.last_at = Some(entry.at_millis());
+        self.time(self.edge.size(), bytes)?;
         self.edge.push(leaf_hash(bytes), full);
         Ok(())
+    }
+
+    /// Checks the form of an entry and takes its time.
+    fn time(&mut self, index: u64, bytes: &[u8]) -> Result<(), LogError> {
+        let entry =
+            Entry::parse(bytes).map_err(|_| LogError::damaged(format!("entry {index} is not in canonical form")))?;
+        self.between(entry.at_millis(), entry.at_millis(), entry.at_millis());
+        Ok(())
+    }
+
+    fn between(&mut self, first_at: i64, last_at: i64, newest_at: i64) {
+        self.newest_at = self.newest_at.max(Some(newest_at));
+        self.first_at.get_or_insert(first_at);
+        if self.last_at.is_some_and(|last| first_at < last) {
+            self.clock_steps_back += 1;
+        }
+        self.last_at = Some(last_at);
+    }
+
+    fn bundle(&mut self, bundle: &Bundle, full: &mut Vec<FullTile>) {
+        self.between(bundle.first_at, bundle.last_at, bundle.newest_at);
+        self.clock_steps_back += bundle.clock_steps_back;
+        self.edge.push_tile(bundle.hash, full);
     }
 }
 
@@ -114,6 +146,7 @@ pub(crate) fn verify(layout: &Layout, trust: &Trust, progress: &mut dyn FnMut(u6
                     published: published.size(),
                     first_at: ahead.first_at,
                     last_at: ahead.last_at,
+                    newest_at: ahead.newest_at,
                     clock_steps_back: ahead.clock_steps_back,
                 });
             }
@@ -143,8 +176,12 @@ fn walk_tiles(
     let mut full = Vec::new();
     while walk.edge.size() < size {
         let number = walk.edge.size() / WIDTH;
-        let width = (size - number * WIDTH).min(WIDTH);
         let seen = (walk.edge.size() % WIDTH) as usize;
+        if seen == 0 && size / WIDTH > number {
+            walk_full(reader, walk, number..size / WIDTH, &mut |done| progress(done, size))?;
+            continue;
+        }
+        let width = (size - number * WIDTH).min(WIDTH);
         for entry in &reader.bundle(number, width)?[seen..] {
             walk.entry(entry, &mut full)?;
         }
@@ -161,6 +198,90 @@ fn walk_tiles(
     } else {
         Err(LogError::damaged("the entries do not hash to the published root"))
     }
+}
+
+/// What one full bundle gives to the walk.
+struct Bundle {
+    hash: [u8; 32],
+    first_at: i64,
+    last_at: i64,
+    newest_at: i64,
+    clock_steps_back: u64,
+}
+
+/// Checks one full bundle against its tile of hashes.
+fn check_bundle(reader: &Reader, number: u64) -> Result<Bundle, LogError> {
+    let mut part = Walk::default();
+    let mut hashes = Vec::with_capacity(32 * 256);
+    for (index, bytes) in (number * WIDTH..).zip(reader.bundle(number, WIDTH)?) {
+        part.time(index, &bytes)?;
+        hashes.extend_from_slice(&leaf_hash(&bytes));
+    }
+    compare(reader, 0, number, &hashes)?;
+    Ok(Bundle {
+        hash: tlog_tiles::Tile::subtree_hash(&hashes).0,
+        first_at: part.first_at.unwrap_or_default(),
+        last_at: part.last_at.unwrap_or_default(),
+        newest_at: part.newest_at.unwrap_or_default(),
+        clock_steps_back: part.clock_steps_back,
+    })
+}
+
+/// Checks a range of full bundles on all processors and takes them in order.
+fn walk_full(
+    reader: &Reader,
+    walk: &mut Walk,
+    range: Range<u64>,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(), LogError> {
+    let workers = std::thread::available_parallelism().map_or(1, |count| count.get().min(MAX_WORKERS));
+    let next = AtomicU64::new(range.start);
+    // Whoever finds something wrong sends the others home by moving `next` past the end.
+    let (sender, results) = mpsc::sync_channel(4 * workers);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            let (sender, next, end) = (sender.clone(), &next, range.end);
+            scope.spawn(move || {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= end {
+                        return;
+                    }
+                    let result = check_bundle(reader, number);
+                    if result.is_err() {
+                        next.store(end, Ordering::Relaxed);
+                    }
+                    if sender.send((number, result)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let (mut early, mut full, mut failed) = (BTreeMap::new(), Vec::new(), None);
+        let mut expected = range.start;
+        for (number, result) in results {
+            match result {
+                Ok(bundle) => early.insert(number, bundle),
+                // Of several, the first in the log is told.
+                Err(error) => {
+                    if failed.as_ref().is_none_or(|(first, _)| number < *first) {
+                        failed = Some((number, error));
+                    }
+                    continue;
+                }
+            };
+            while let Some(bundle) = early.remove(&expected) {
+                walk.bundle(&bundle, &mut full);
+                expected += 1;
+                for tile in full.drain(..) {
+                    compare(reader, tile.level, tile.number, &tile.bytes)?;
+                }
+                progress(walk.edge.size());
+            }
+        }
+        failed.map_or(Ok(()), |(_, error)| Err(error))
+    })
 }
 
 fn compare(reader: &Reader, level: u8, number: u64, bytes: &[u8]) -> Result<(), LogError> {

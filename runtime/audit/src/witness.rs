@@ -18,7 +18,7 @@ use crate::note::Signature;
 use crate::tree::{Hashes, TileSource};
 
 /// The signature type of timestamped Ed25519 cosignatures (`signed-note`, "Signature types").
-pub(crate) const TYPE_COSIGNATURE: u8 = 0x04;
+pub(crate) const TYPE_COSIGNATURE: &[u8] = &[0x04];
 
 /// How long one witness may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(5);

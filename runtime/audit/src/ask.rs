@@ -1,0 +1,91 @@
+//! Questions to a log, whether it is running or only read.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use tlog_tiles::Hash;
+
+use crate::checkpoint::Checkpoint;
+use crate::receipt;
+use crate::recorded::Position;
+use crate::tree::{Hashes, TileSource, leaf_hash};
+use crate::view::View;
+use crate::{Entry, LogError, Receipt};
+
+/// An inclusion proof, checked before it is given away.
+pub(crate) fn inclusion(
+    view: &View,
+    index: u64,
+    leaf: [u8; 32],
+    checkpoint: &Checkpoint,
+) -> Result<Vec<[u8; 32]>, LogError> {
+    let (size, root) = (checkpoint.size(), Hash(*checkpoint.root()));
+    if index >= size {
+        return Err(LogError::NoEntry);
+    }
+    let hashes = Hashes::new(view, size);
+    let proof = hashes.ask(|hashes| tlog_tiles::prove_record(size, index, hashes))?;
+    tlog_tiles::check_record(&proof, size, root, index, Hash(leaf))
+        .map_err(|_| LogError::damaged(format!("entry {index} does not hash to the signed root")))?;
+    Ok(proof.into_iter().map(|hash| hash.0).collect())
+}
+
+/// A consistency proof between two sizes.
+pub(crate) fn consistency(tiles: &impl TileSource, old: u64, size: u64) -> Result<Vec<[u8; 32]>, LogError> {
+    if old == 0 || old > size {
+        return Err(LogError::NoEntry);
+    }
+    let hashes = Hashes::new(tiles, size);
+    let proof = hashes.ask(|hashes| tlog_tiles::prove_tree(size, old, hashes))?;
+    Ok(proof.into_iter().map(|hash| hash.0).collect())
+}
+
+/// One entry, proven.
+pub(crate) fn entry(view: &View, index: u64, checkpoint: &Checkpoint) -> Result<Entry, LogError> {
+    let bytes = view.entry(index)?;
+    inclusion(view, index, leaf_hash(&bytes), checkpoint)?;
+    Ok(Entry::parse(&bytes)?)
+}
+
+/// The text of a `tlog-proof` for one entry.
+pub(crate) fn tlog_proof(view: &View, index: u64, checkpoint: &Checkpoint) -> Result<String, LogError> {
+    let bytes = view.entry(index)?;
+    let proof = inclusion(view, index, leaf_hash(&bytes), checkpoint)?;
+    Ok(receipt::tlog_proof(index, &proof, checkpoint))
+}
+
+/// The receipt of one entry.
+pub(crate) fn receipt(
+    view: &View,
+    position: &Position,
+    body: Map<String, Value>,
+    checkpoint: Checkpoint,
+) -> Result<Receipt, LogError> {
+    let index = position.index();
+    let bytes = view.entry(index)?;
+    // A position of another log names another leaf, and fails here.
+    let proof = inclusion(view, index, *position.leaf_hash(), &checkpoint)?;
+    if leaf_hash(&bytes) != *position.leaf_hash() {
+        return Err(LogError::damaged(format!("entry {index} does not hash to its leaf")));
+    }
+    Receipt::assemble(body, Entry::parse(&bytes)?, index, proof, checkpoint).ok_or(LogError::ReceiptBody)
+}
+
+/// The entries of a range, in order, taken a bundle at a time.
+pub(crate) fn entries(
+    range: Range<u64>,
+    mut run: impl FnMut(u64) -> Result<Vec<Arc<[u8]>>, LogError>,
+) -> impl Iterator<Item = Result<(u64, Entry), LogError>> {
+    let mut held = Vec::new().into_iter();
+    range.map(move |index| {
+        let bytes = match held.next() {
+            Some(bytes) => bytes,
+            None => {
+                held = run(index)?.into_iter();
+                held.next().ok_or(LogError::NoEntry)?
+            }
+        };
+        Ok((index, Entry::parse(&bytes)?))
+    })
+}
