@@ -42,6 +42,7 @@ struct Shared {
 struct Inner {
     shared: Arc<Shared>,
     sequencer: Sequencer,
+    layout: Layout,
     require_witnesses: bool,
     thread: Option<JoinHandle<()>>,
     /// Holds the advisory lock of the folder for as long as the log is open.
@@ -88,6 +89,7 @@ impl Log {
         shared.publisher.nudge();
         let inner = Inner {
             require_witnesses: witnesses.require > 0,
+            layout,
             sequencer: Sequencer::new(signers, witnesses, recovered.desk),
             shared,
             thread: Some(thread),
@@ -143,6 +145,13 @@ impl Log {
     #[must_use]
     pub fn verifying_key(&self) -> VerifyingKey {
         self.inner.sequencer.signers().primary().verifying_key()
+    }
+
+    /// The folder that may be served to anybody as static files: `checkpoint` and `tile/`, as C2SP
+    /// `tlog-tiles` lays them out. Files that end in `.new` are not finished.
+    #[must_use]
+    pub fn public_folder(&self) -> std::path::PathBuf {
+        self.inner.layout.public()
     }
 
     /// Whether a fatal error has stopped this log. The process should end.

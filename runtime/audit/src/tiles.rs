@@ -96,21 +96,30 @@ pub(crate) struct Writer {
     folders: HashSet<PathBuf>,
     dirty_files: BTreeSet<PathBuf>,
     dirty_folders: BTreeSet<PathBuf>,
+    /// Folders of partial tiles whose full tile is written but not durable yet.
+    superfluous: Vec<PathBuf>,
 }
 
 impl Writer {
     pub(crate) fn new(public: PathBuf) -> Self {
-        Self { public, folders: HashSet::new(), dirty_files: BTreeSet::new(), dirty_folders: BTreeSet::new() }
+        Self {
+            public,
+            folders: HashSet::new(),
+            dirty_files: BTreeSet::new(),
+            dirty_folders: BTreeSet::new(),
+            superfluous: Vec::new(),
+        }
     }
 
-    /// Writes a tile. A full one makes the partial ones before it superfluous, and they go.
+    /// Writes a tile. A full one makes the partial ones before it superfluous; they go with the next
+    /// flush, not before: until then a power failure may take the full one away.
     pub(crate) fn put(&mut self, kind: Kind, number: u64, width: u64, bytes: &[u8]) -> Result<(), LogError> {
         let target = self.public.join(path(kind, number, width));
         self.write(&target, bytes)?;
         if width == WIDTH {
             let mut partial = target.into_os_string();
             partial.push(".p");
-            self.remove_folder(Path::new(&partial))?;
+            self.superfluous.push(PathBuf::from(partial));
         }
         Ok(())
     }
@@ -171,6 +180,9 @@ impl Writer {
             files::sync_folder(folder)?;
         }
         self.dirty_folders.clear();
+        for folder in std::mem::take(&mut self.superfluous) {
+            self.remove_folder(&folder)?;
+        }
         Ok(())
     }
 }

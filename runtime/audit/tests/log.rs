@@ -253,3 +253,13 @@ fn the_journal_comes_round_and_entries_of_the_greatest_size_fit() {
 fn a_commitment_needs_its_salt() {
     assert_ne!(commitment(&[0; 32], b"a"), commitment(&[1; 32], b"a"));
 }
+
+#[test]
+fn handles_go_between_threads() {
+    fn both<T: Send + Sync>() {}
+    both::<Log>();
+    both::<SigningKey>();
+    both::<Receipt>();
+    both::<yunei_audit::Archive>();
+    both::<yunei_audit::Recorded<u8>>();
+}
