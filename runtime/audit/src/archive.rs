@@ -6,13 +6,17 @@ use std::ops::Range;
 use std::path::Path;
 
 use serde_json::{Map, Value};
+use tlog_tiles::{EMPTY_HASH, Hash};
 
 use crate::ask;
 use crate::checkpoint::Checkpoint;
 use crate::files::Layout;
+use crate::journal::Journal;
 use crate::recorded::Position;
-use crate::recover::{peek_locked, read_view};
+use crate::recover::{committed, peek_locked, read_view};
+use crate::tiles::Reader;
 use crate::trust::Trust;
+use crate::verify::read_published;
 use crate::view::View;
 use crate::{Entry, LogError, Receipt};
 
@@ -39,7 +43,10 @@ impl Archive {
         let mut attempt = 0;
         loop {
             let checkpoint = peek_locked(&layout, trust)?;
-            match read_view(&layout, &checkpoint) {
+            let view = Journal::records(&layout.journal())
+                .map(|records| committed(records, &checkpoint))
+                .and_then(|records| read_view(Reader::new(layout.public()), records, &checkpoint));
+            match view {
                 Ok((view, _)) => return Ok(Self { view, checkpoint }),
                 // A writer that is at work rewinds its journal once the tiles have what was in it.
                 Err(error) => {
@@ -50,6 +57,39 @@ impl Archive {
                 }
             }
         }
+    }
+
+    /// Opens a copy of a log's public folder alone, as whoever follows the log has it, at its
+    /// published checkpoint.
+    ///
+    /// # Errors
+    /// [`LogError::Absent`], [`LogError::Key`], [`LogError::Unwitnessed`], [`LogError::Damaged`],
+    /// [`LogError::Disk`].
+    pub fn open_public(public: &Path, trust: &Trust) -> Result<Self, LogError> {
+        let checkpoint = read_published(&public.join("checkpoint"), trust)?;
+        let (view, _) = read_view(Reader::new(public.to_path_buf()), Vec::new(), &checkpoint)?;
+        Ok(Self { view, checkpoint })
+    }
+
+    /// Checks that an earlier checkpoint, kept by somebody, is the beginning of this log: its
+    /// signature, and the consistency proof.
+    ///
+    /// # Errors
+    /// [`LogError::Key`] when the checkpoint is not of this log, [`LogError::Disagree`] when the log
+    /// was changed since, or is shorter.
+    pub fn extends(&self, earlier: &Checkpoint, trust: &Trust) -> Result<(), LogError> {
+        trust.check_log(earlier).map_err(|_| LogError::Key)?;
+        let (old, new) = (earlier.size(), self.size());
+        let differs = || LogError::disagree(format!("the log of {new} entries does not continue the one of {old}"));
+        if old == 0 {
+            return if *earlier.root() == EMPTY_HASH.0 { Ok(()) } else { Err(differs()) };
+        }
+        if old > new {
+            return Err(differs());
+        }
+        let proof = self.prove_consistency(old, new)?.into_iter().map(Hash).collect();
+        tlog_tiles::check_tree(&proof, new, Hash(*self.checkpoint.root()), old, Hash(*earlier.root()))
+            .map_err(|_| differs())
     }
 
     /// How many entries there are.

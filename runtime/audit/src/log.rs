@@ -88,7 +88,7 @@ impl Log {
             .map_err(LogError::disk("start the publisher"))?;
         shared.publisher.nudge();
         let inner = Inner {
-            require_witnesses: witnesses.require > 0,
+            require_witnesses: witnesses.required() > 0,
             layout,
             sequencer: Sequencer::new(signers, witnesses, recovered.desk),
             shared,
@@ -259,6 +259,18 @@ impl Log {
     /// Those of [`Log::verify`], and [`LogError::Unwitnessed`].
     pub fn verify_with(dir: &Path, trust: &Trust, progress: &mut dyn FnMut(u64, u64)) -> Result<Verdict, LogError> {
         crate::verify::verify(&Layout::new(dir), trust, progress)
+    }
+
+    /// Checks a copy of a log's public folder alone, at its published checkpoint.
+    ///
+    /// # Errors
+    /// Those of [`Log::verify_with`].
+    pub fn verify_public(
+        public: &Path,
+        trust: &Trust,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Verdict, LogError> {
+        crate::verify::verify_public(public, trust, progress)
     }
 }
 

@@ -102,8 +102,7 @@ impl Options {
     /// Adds a witness. All that are added are required, unless [`Options::require_witnesses`] says less.
     #[must_use]
     pub fn witness(mut self, witness: Witness) -> Self {
-        self.witnesses.all.push(witness);
-        self.witnesses.require = self.witnesses.all.len();
+        self.witnesses.add(witness);
         self
     }
 
@@ -111,7 +110,7 @@ impl Options {
     /// be met, and nothing is appended then. With 0 the witnesses are asked once, at the start.
     #[must_use]
     pub fn require_witnesses(mut self, count: usize) -> Self {
-        self.witnesses.require = count;
+        self.witnesses.set_required(count);
         self
     }
 

@@ -308,3 +308,57 @@ impl VerifiedReceipt {
         &self.receipt.checkpoint
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SigningKey;
+    use crate::options::Signers;
+    use proptest::prelude::*;
+
+    fn receipt(index: u64, size: u64, proof: Vec<[u8; 32]>) -> String {
+        let key = SigningKey::from_seed("a", [1; 32]).unwrap();
+        let checkpoint = Checkpoint::sign(&Signers::one(key), size, [7; 32]);
+        let mut fields = Map::new();
+        fields.insert(DIGEST_FIELD.into(), receipt_digest(&Map::new()).unwrap().into());
+        let entry = Entry::new("k", 0, fields).unwrap();
+        Receipt::assemble(Map::new(), entry, index, proof, checkpoint).unwrap().to_string()
+    }
+
+    #[test]
+    fn bounds_at_the_limit_and_one_past_it() {
+        let parse = |n: usize| Receipt::parse(receipt(0, 5, vec![[0; 32]; n]).as_bytes());
+        assert!(parse(MAX_PROOF).is_ok());
+        assert_eq!(parse(MAX_PROOF + 1), Err(ReceiptError::Form));
+        assert_eq!(Receipt::parse(&[b'x'; MAX_RECEIPT_BYTES]), Err(ReceiptError::Form));
+        assert_eq!(Receipt::parse(&[b'x'; MAX_RECEIPT_BYTES + 1]), Err(ReceiptError::Size));
+        let body = |n: usize| {
+            let mut map = Map::new();
+            map.insert("s".into(), "x".repeat(n).into());
+            map
+        };
+        assert!(receipt_digest(&body(MAX_BODY_BYTES - 8)).is_ok());
+        assert_eq!(receipt_digest(&body(MAX_BODY_BYTES - 7)), Err(EntryError::Size));
+    }
+
+    proptest! {
+        #[test]
+        fn parsing_and_verifying_are_total(
+            index in prop_oneof![0..20_u64, any::<u64>()],
+            size in prop_oneof![0..20_u64, any::<u64>()],
+            length in 0..70_usize,
+            cut in 0..2000_usize,
+            text in "(?s).{0,300}",
+        ) {
+            let key = SigningKey::from_seed("a", [1; 32]).unwrap().verifying_key();
+            let text = [receipt(index, size, vec![[3; 32]; length]), text];
+            for bytes in text.iter().map(String::as_bytes) {
+                for part in [bytes, &bytes[..cut.min(bytes.len())]] {
+                    if let Ok(receipt) = Receipt::parse(part) {
+                        prop_assert!(receipt.verify(&key).is_err());
+                    }
+                }
+            }
+        }
+    }
+}

@@ -36,7 +36,8 @@ pub(crate) fn recover(layout: &Layout, trust: &Trust) -> Result<Recovered, LogEr
     lock.swap(&note)?;
 
     check_published(layout, trust, &locked)?;
-    let (view, base) = read_view(layout, &locked)?;
+    let records = committed(Journal::records(&layout.journal())?, &locked);
+    let (view, base) = read_view(Reader::new(layout.public()), records, &locked)?;
     check_history(layout, &view, &locked)?;
     // The public folder is complete and durable before the journal forgets.
     let mut tiles = tiles::Writer::new(layout.public());
@@ -51,9 +52,7 @@ pub(crate) fn recover(layout: &Layout, trust: &Trust) -> Result<Recovered, LogEr
 }
 
 /// Reads the end of the log, staged batches and all. Gives the size that the tiles have for certain.
-pub(crate) fn read_view(layout: &Layout, locked: &Checkpoint) -> Result<(View, u64), LogError> {
-    let reader = Reader::new(layout.public());
-    let records = committed(Journal::records(&layout.journal())?, locked);
+pub(crate) fn read_view(reader: Reader, records: Vec<Record>, locked: &Checkpoint) -> Result<(View, u64), LogError> {
     let (base, base_root) = match records.first() {
         Some(first) => (first.start, first.root_before),
         None => (locked.size(), *locked.root()),

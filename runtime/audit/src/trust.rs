@@ -10,14 +10,14 @@ use crate::witness::WitnessKey;
 pub struct Trust {
     keys: Vec<VerifyingKey>,
     witnesses: Vec<WitnessKey>,
-    quorum: usize,
+    quorum: Option<usize>,
 }
 
 impl Trust {
     /// Believes this key of a log, and asks for no witness.
     #[must_use]
     pub fn new(key: VerifyingKey) -> Self {
-        Self { keys: vec![key], witnesses: Vec::new(), quorum: 0 }
+        Self { keys: vec![key], witnesses: Vec::new(), quorum: None }
     }
 
     /// Also believes a retired key of the same log. A key of another log is ignored: it could never
@@ -36,14 +36,13 @@ impl Trust {
         if !self.witnesses.contains(&key) {
             self.witnesses.push(key);
         }
-        self.quorum = self.witnesses.len();
         self
     }
 
     /// How many of the witnesses must have cosigned.
     #[must_use]
     pub fn quorum(mut self, count: usize) -> Self {
-        self.quorum = count;
+        self.quorum = Some(count);
         self
     }
 
@@ -57,7 +56,7 @@ impl Trust {
         let cosigned =
             |key: &&WitnessKey| checkpoint.signatures().iter().any(|line| key.cosigned(checkpoint.text(), line));
         let names: Vec<String> = self.witnesses.iter().filter(cosigned).map(|key| key.name().to_owned()).collect();
-        if names.len() < self.quorum {
+        if names.len() < self.quorum.unwrap_or(self.witnesses.len()) {
             return Err(CheckpointError::Witness);
         }
         Ok(names)

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 
@@ -117,6 +118,17 @@ impl Walk {
         self.last_at = Some(last_at);
     }
 
+    fn verdict(self, published: u64, checkpoint: Checkpoint) -> Verdict {
+        Verdict {
+            checkpoint,
+            published,
+            first_at: self.first_at,
+            last_at: self.last_at,
+            newest_at: self.newest_at,
+            clock_steps_back: self.clock_steps_back,
+        }
+    }
+
     fn bundle(&mut self, bundle: &Bundle, full: &mut Vec<FullTile>) {
         self.between(bundle.first_at, bundle.last_at, bundle.newest_at);
         self.clock_steps_back += bundle.clock_steps_back;
@@ -141,14 +153,7 @@ pub(crate) fn verify(layout: &Layout, trust: &Trust, progress: &mut dyn FnMut(u6
                 if checkpoint.size() > published.size() {
                     progress(checkpoint.size(), checkpoint.size());
                 }
-                return Ok(Verdict {
-                    checkpoint,
-                    published: published.size(),
-                    first_at: ahead.first_at,
-                    last_at: ahead.last_at,
-                    newest_at: ahead.newest_at,
-                    clock_steps_back: ahead.clock_steps_back,
-                });
+                return Ok(ahead.verdict(published.size(), checkpoint));
             }
             Err(error) => {
                 // A writer that is at work may have rewound its journal while we read it. Then it
@@ -316,13 +321,32 @@ fn walk_staged(layout: &Layout, trust: &Trust, walk: &mut Walk) -> Result<Checkp
     }
 }
 
-fn published(layout: &Layout, trust: &Trust) -> Result<Checkpoint, LogError> {
-    let bytes = files::read_bounded(&layout.checkpoint(), MAX_NOTE_BYTES)?
-        .ok_or_else(|| LogError::damaged("there is no published checkpoint"))?;
+/// Reads a published checkpoint that the trust believes.
+pub(crate) fn read_published(path: &Path, trust: &Trust) -> Result<Checkpoint, LogError> {
+    let bytes = files::read_bounded(path, MAX_NOTE_BYTES)?.ok_or(LogError::Absent)?;
     let checkpoint = Checkpoint::parse(&bytes).map_err(|_| LogError::damaged("the published checkpoint is not one"))?;
     trust.check(&checkpoint).map_err(|error| match error {
         CheckpointError::Witness => LogError::Unwitnessed,
         _ => LogError::Key,
     })?;
     Ok(checkpoint)
+}
+
+fn published(layout: &Layout, trust: &Trust) -> Result<Checkpoint, LogError> {
+    read_published(&layout.checkpoint(), trust).map_err(|error| match error {
+        LogError::Absent => LogError::damaged("there is no published checkpoint"),
+        other => other,
+    })
+}
+
+/// Checks a public folder alone; see [`crate::Log::verify_public`].
+pub(crate) fn verify_public(
+    public: &Path,
+    trust: &Trust,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Verdict, LogError> {
+    let checkpoint = read_published(&public.join("checkpoint"), trust)?;
+    let mut walk = Walk::default();
+    walk_tiles(&Reader::new(public.to_path_buf()), &mut walk, &checkpoint, progress)?;
+    Ok(walk.verdict(checkpoint.size(), checkpoint))
 }

@@ -191,11 +191,24 @@ fn request(old: u64, checkpoint: &Checkpoint, tiles: &impl TileSource) -> Result
 /// The witnesses of a log and how many of them must have cosigned before an append counts.
 #[derive(Debug, Default)]
 pub(crate) struct Witnesses {
-    pub(crate) all: Vec<Witness>,
-    pub(crate) require: usize,
+    all: Vec<Witness>,
+    require: Option<usize>,
 }
 
 impl Witnesses {
+    pub(crate) fn add(&mut self, witness: Witness) {
+        self.all.push(witness);
+    }
+
+    pub(crate) fn set_required(&mut self, count: usize) {
+        self.require = Some(count);
+    }
+
+    /// How many must cosign: all, unless it was said otherwise.
+    pub(crate) fn required(&self) -> usize {
+        self.require.unwrap_or(self.all.len())
+    }
+
     /// Gives the checkpoint with as many cosignatures as are required, or nothing when they cannot
     /// be had. That a witness knows more or other than we do is an error, and fatal.
     pub(crate) fn cosign(
@@ -208,7 +221,7 @@ impl Witnesses {
         // Those that failed a moment ago come last, so that one that is down costs its timeout once.
         let (rested, resting): (Vec<_>, Vec<_>) = self.all.iter().partition(|witness| !witness.resting());
         for witness in rested.into_iter().chain(resting) {
-            if count == self.require {
+            if count == self.required() {
                 break;
             }
             if let Some(line) = witness.ask(checkpoint, tiles)? {
@@ -216,7 +229,7 @@ impl Witnesses {
                 count += 1;
             }
         }
-        Ok((count >= self.require).then_some(cosigned))
+        Ok((count >= self.required()).then_some(cosigned))
     }
 
     /// Asks every witness once, at the start: a restored backup must be noticed before anything is
@@ -234,6 +247,6 @@ impl Witnesses {
                 count += 1;
             }
         }
-        Ok((count >= self.require).then_some(cosigned))
+        Ok((count >= self.required()).then_some(cosigned))
     }
 }

@@ -173,3 +173,45 @@ fn a_log_is_succeeded_once_and_moved_only_after_three_years() {
 fn old_less(log: &Log) -> Log {
     log.clone()
 }
+
+#[test]
+fn a_follower_needs_only_the_public_folder_and_the_checkpoint_it_kept() {
+    let home = tempfile::tempdir().unwrap();
+    let (dir, other) = (home.path().join("log"), home.path().join("other"));
+    let log = Log::create(&dir, key("a")).unwrap();
+    let fork = Log::create(&other, key("a")).unwrap();
+    let mut kept = vec![log.checkpoint()];
+    for n in 0..260 {
+        log.append(entry(n)).unwrap();
+        fork.append(entry(if n == 5 { 6 } else { n })).unwrap();
+        kept.push(log.checkpoint());
+    }
+    log.publish().unwrap();
+    fork.publish().unwrap();
+    let public = log.public_folder();
+    let verdict = Log::verify_public(&public, &trust("a"), &mut |_, _| {}).unwrap();
+    assert_eq!((verdict.size(), verdict.published()), (260, 260));
+    let archive = Archive::open_public(&public, &trust("a")).unwrap();
+    assert_eq!(archive.entry(5).unwrap(), entry(5));
+    for checkpoint in &kept {
+        archive.extends(checkpoint, &trust("a")).unwrap();
+    }
+    let forked = Archive::open_public(&fork.public_folder(), &trust("a")).unwrap();
+    assert!(forked.extends(&kept[5], &trust("a")).is_ok(), "the same until then");
+    assert_eq!(forked.extends(&kept[6], &trust("a")).unwrap_err().code(), "audit/disagree");
+    assert_eq!(forked.extends(&kept[260], &trust("a")).unwrap_err().code(), "audit/disagree");
+    assert_eq!(
+        archive
+            .extends(&Log::create(&home.path().join("b"), key("b")).unwrap().checkpoint(), &trust("a"))
+            .unwrap_err()
+            .code(),
+        "audit/key"
+    );
+    log.append(entry(260)).unwrap();
+    assert_eq!(
+        archive.extends(&log.checkpoint(), &trust("a")).unwrap_err().code(),
+        "audit/disagree",
+        "the copy is older"
+    );
+    assert_eq!(Archive::open_public(home.path(), &trust("a")).unwrap_err().code(), "audit/absent");
+}
