@@ -4,12 +4,13 @@
 #![allow(clippy::print_stdout, clippy::expect_used, clippy::unwrap_used)]
 
 use std::fs::File;
+use std::net::TcpListener;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, json};
-use yunei_audit::{Archive, Entry, Log, SigningKey};
+use yunei_audit::{Archive, Entry, Log, Options, SigningKey, Witness, WitnessKey, WitnessServer, WitnessState};
 
 fn key() -> SigningKey {
     SigningKey::from_seed("bench.example/log", [5; 32]).unwrap()
@@ -92,6 +93,20 @@ fn many_writers(dir: &Path, writers: u64, each: u64) {
     log.close().unwrap();
 }
 
+/// A lone writer that waits for a witness on the same machine.
+fn witnessed(dir: &Path) {
+    let cosigner = SigningKey::from_seed("w.example", [6; 32]).unwrap();
+    let witness_key = WitnessKey::of(&cosigner);
+    let state = WitnessState::open(&dir.join("witness"), cosigner, vec![key().verifying_key()]).unwrap();
+    let server = WitnessServer::start(TcpListener::bind("127.0.0.1:0").unwrap(), state).unwrap();
+    let witness = Witness::new(witness_key, &format!("http://{}", server.address())).unwrap();
+    let log = Options::new(key()).witness(witness).create(&dir.join("log")).unwrap();
+    let times = measure(1000, |n| {
+        log.append(entry(n)).unwrap();
+    });
+    println!("append, a lone writer with a witness: {times}");
+}
+
 /// Grows the log to `size` entries with many writers.
 fn grow(log: &Log, size: u64) {
     let next = std::sync::atomic::AtomicU64::new(log.size());
@@ -165,8 +180,8 @@ fn questions(dir: &Path, log: &Log) {
 }
 
 fn main() {
-    // `cargo test --benches` runs this too, with nothing to measure.
-    if std::env::args().any(|argument| argument == "--test") {
+    // `cargo test --all-targets` runs this too, with nothing to measure.
+    if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
     let largest = std::env::var("YUNEI_BENCH_ENTRIES").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000_000);
@@ -176,6 +191,7 @@ fn main() {
     for (writers, each) in [(1, 4000), (8, 2000), (64, 2000)] {
         many_writers(&home.path().join(format!("writers-{writers}")), writers, each);
     }
+    witnessed(&home.path().join("witnessed"));
     println!("the machine again: {}", machine(home.path()));
     flat(&home.path().join("flat"), largest);
 }

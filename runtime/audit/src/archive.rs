@@ -6,7 +6,6 @@ use std::ops::Range;
 use std::path::Path;
 
 use serde_json::{Map, Value};
-use tlog_tiles::{EMPTY_HASH, Hash};
 
 use crate::ask;
 use crate::checkpoint::Checkpoint;
@@ -78,18 +77,7 @@ impl Archive {
     /// [`LogError::Key`] when the checkpoint is not of this log, [`LogError::Disagree`] when the log
     /// was changed since, or is shorter.
     pub fn extends(&self, earlier: &Checkpoint, trust: &Trust) -> Result<(), LogError> {
-        trust.check_log(earlier).map_err(|_| LogError::Key)?;
-        let (old, new) = (earlier.size(), self.size());
-        let differs = || LogError::disagree(format!("the log of {new} entries does not continue the one of {old}"));
-        if old == 0 {
-            return if *earlier.root() == EMPTY_HASH.0 { Ok(()) } else { Err(differs()) };
-        }
-        if old > new {
-            return Err(differs());
-        }
-        let proof = self.prove_consistency(old, new)?.into_iter().map(Hash).collect();
-        tlog_tiles::check_tree(&proof, new, Hash(*self.checkpoint.root()), old, Hash(*earlier.root()))
-            .map_err(|_| differs())
+        ask::extends(&self.view, earlier, &self.checkpoint, trust)
     }
 
     /// How many entries there are.

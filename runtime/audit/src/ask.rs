@@ -4,12 +4,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use tlog_tiles::Hash;
+use tlog_tiles::{EMPTY_HASH, Hash};
 
 use crate::checkpoint::Checkpoint;
 use crate::receipt;
 use crate::recorded::Position;
 use crate::tree::{Hashes, TileSource, leaf_hash};
+use crate::trust::Trust;
 use crate::view::View;
 use crate::{Entry, LogError, Receipt};
 
@@ -39,6 +40,21 @@ pub(crate) fn consistency(tiles: &impl TileSource, old: u64, size: u64) -> Resul
     let hashes = Hashes::new(tiles, size);
     let proof = hashes.ask(|hashes| tlog_tiles::prove_tree(size, old, hashes))?;
     Ok(proof.into_iter().map(|hash| hash.0).collect())
+}
+
+/// Whether an earlier checkpoint is the beginning of this one.
+pub(crate) fn extends(view: &View, earlier: &Checkpoint, newest: &Checkpoint, trust: &Trust) -> Result<(), LogError> {
+    trust.check_log(earlier).map_err(|_| LogError::Key)?;
+    let (old, new) = (earlier.size(), newest.size());
+    let differs = || LogError::disagree(format!("the log of {new} entries does not continue the one of {old}"));
+    if old == 0 {
+        return if *earlier.root() == EMPTY_HASH.0 { Ok(()) } else { Err(differs()) };
+    }
+    if old > new {
+        return Err(differs());
+    }
+    let proof = consistency(view, old, new)?.into_iter().map(Hash).collect();
+    tlog_tiles::check_tree(&proof, new, Hash(*newest.root()), old, Hash(*earlier.root())).map_err(|_| differs())
 }
 
 /// One entry, proven.

@@ -194,6 +194,7 @@ fn decode(bytes: &[u8]) -> Option<(Record, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn payload(entries: &[&[u8]]) -> Vec<u8> {
         let mut out = Vec::new();
@@ -233,5 +234,31 @@ mod tests {
         let journal = Journal::open(&path).unwrap();
         assert!(journal.fits(JOURNAL_BYTES as usize - HEAD));
         assert!(!journal.fits(JOURNAL_BYTES as usize - HEAD + 1));
+    }
+
+    proptest! {
+        #[test]
+        fn decoding_is_total(mut bytes in proptest::collection::vec(any::<u8>(), 0..400), magic in any::<bool>()) {
+            if magic && bytes.len() > 8 {
+                bytes[..8].copy_from_slice(MAGIC);
+            }
+            prop_assert!(decode(&bytes).is_none(), "no checksum by chance");
+            let mut rest = bytes.as_slice();
+            while take_entry(&mut rest).is_some() {}
+        }
+
+        #[test]
+        fn a_changed_byte_of_a_record_is_noticed(place in any::<proptest::sample::Index>(), bit in 0..8_u8) {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("journal");
+            std::fs::write(&path, vec![0; 8192]).unwrap();
+            let entries = payload(&[b"first", b"second"]);
+            Journal::open(&path).unwrap().stage(7, 2, &[1; 32], &[2; 32], &entries).unwrap();
+            let mut bytes = std::fs::read(&path).unwrap();
+            let (record, length) = decode(&bytes).unwrap();
+            prop_assert_eq!((record.start, record.end(), length), (7, 9, HEAD + entries.len()));
+            bytes[place.index(length)] ^= 1 << bit;
+            prop_assert!(decode(&bytes).is_none());
+        }
     }
 }

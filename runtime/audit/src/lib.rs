@@ -9,6 +9,28 @@
 //! on stable storage and covered by a signed checkpoint that is there as well. [`Log::record`]
 //! turns that promise into a type: a [`Recorded<T>`] exists only for a value whose entry is durable.
 //!
+//! ```
+//! use serde_json::{Map, json};
+//! use yunei_audit::{Entry, Log, Receipt, SigningKey, receipt_digest};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let home = tempfile::tempdir()?;
+//! # let dir = home.path().join("log");
+//! let log = Log::create(&dir, SigningKey::generate("domain.example/log")?)?;
+//! // What the receipt will say goes into the entry as a digest.
+//! let mut body = Map::new();
+//! body.insert("run".into(), json!("r-1"));
+//! let mut fields = Map::new();
+//! fields.insert("receipt".into(), json!(receipt_digest(&body)?));
+//! let recorded = log.record(Entry::new("run/released", 1_763_900_000_000, fields)?, "the result")?;
+//! let receipt = log.receipt(recorded.position(), body)?.to_string();
+//! // Years later, on another machine, with the log's public key alone:
+//! let verified = Receipt::parse(receipt.as_bytes())?.verify(&log.verifying_key())?;
+//! assert_eq!(verified.body()["run"], "r-1");
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Byte-exact formats and the reasons for them are in `docs/log-format.md`.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]

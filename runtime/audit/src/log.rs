@@ -242,6 +242,17 @@ impl Log {
         Ok((ask::consistency(self.view(), old, checkpoint.size())?, checkpoint))
     }
 
+    /// Checks that an earlier checkpoint of this log, kept somewhere else (in the registry, say), is
+    /// the beginning of what there is now. It is how a restored backup is noticed without a witness.
+    ///
+    /// # Errors
+    /// [`LogError::Key`] when the checkpoint is not of this log, [`LogError::Disagree`] when the log
+    /// was changed since, or is shorter.
+    pub fn extends(&self, earlier: &Checkpoint, trust: &Trust) -> Result<(), LogError> {
+        let newest = self.view().recent().checkpoint.clone();
+        ask::extends(self.view(), earlier, &newest, trust)
+    }
+
     /// Checks the whole log in `dir` against the key: every entry, every tile, the published
     /// checkpoint, the lock, and what is staged but not published yet. Reads only, and works beside
     /// a running writer. `progress` is told (entries checked, entries in all).
@@ -301,9 +312,7 @@ pub(crate) fn make(dir: &Path, signers: &Signers) -> Result<(), LogError> {
     };
     let name = dir.file_name().ok_or(LogError::Exists)?.to_string_lossy();
     let building = parent.join(format!(".{name}.{}.new", std::process::id()));
-    if building.exists() {
-        fs::remove_dir_all(&building).map_err(LogError::disk("remove an unfinished log"))?;
-    }
+    remove_unfinished(parent, &name)?;
     let made = build(&Layout::new(&building), signers);
     let renamed = made.and_then(|()| {
         fs::rename(&building, dir).map_err(|error| match error.kind() {
@@ -318,6 +327,22 @@ pub(crate) fn make(dir: &Path, signers: &Signers) -> Result<(), LogError> {
         return Err(error);
     }
     files::sync_folder(parent)
+}
+
+/// Removes what processes that were killed while making this log have left behind.
+fn remove_unfinished(parent: &Path, name: &str) -> Result<(), LogError> {
+    let Ok(items) = fs::read_dir(parent) else { return Ok(()) };
+    for item in items.flatten() {
+        let found = item.file_name();
+        let process = found.to_str().and_then(|found| {
+            found.strip_prefix('.')?.strip_prefix(name)?.strip_prefix('.')?.strip_suffix(".new")?.parse::<u32>().ok()
+        });
+        let Some(process) = process else { continue };
+        if process == std::process::id() || !Path::new(&format!("/proc/{process}")).exists() {
+            fs::remove_dir_all(item.path()).map_err(LogError::disk("remove an unfinished log"))?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes the files of an empty log and makes them durable.
