@@ -65,6 +65,7 @@ mod verify;
 mod view;
 mod witness;
 mod witness_server;
+mod words;
 
 pub use archive::{Archive, Filter, Stats};
 pub use checkpoint::{Checkpoint, CheckpointError};
