@@ -1,8 +1,9 @@
 //! The log: append, and what is asked of it while it runs.
 
 use std::fs;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::ops::Range;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -350,6 +351,9 @@ fn build(layout: &Layout, signers: &Signers) -> Result<(), LogError> {
     for folder in [layout.root().to_path_buf(), layout.public(), layout.private()] {
         fs::create_dir_all(folder).map_err(LogError::disk("make the log's folder"))?;
     }
+    // What is staged need not be served yet.
+    fs::set_permissions(layout.private(), Permissions::from_mode(0o700))
+        .map_err(LogError::disk("close the private folder"))?;
     let note = Checkpoint::sign(signers, 0, Edge::default().root()).to_string();
     Journal::create(&layout.journal())?;
     files::replace(&layout.checkpoint(), note.as_bytes())?;

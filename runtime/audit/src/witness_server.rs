@@ -324,6 +324,18 @@ mod tests {
     use crate::note::Signature;
 
     #[test]
+    fn a_witness_that_cannot_write_says_nothing_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = SigningKey::from_seed("w.example", [9; 32]).unwrap();
+        let state = WitnessState::open(dir.path(), key, vec![log_key().verifying_key()]).unwrap();
+        let ask = |size: u64| state.add_checkpoint(format!("old 0\n\n{}", checkpoint(size, 0)).as_bytes(), 1).status;
+        fs::remove_dir_all(dir.path()).unwrap();
+        assert_eq!(ask(2), 500);
+        fs::create_dir_all(dir.path()).unwrap();
+        assert_eq!(ask(2), 500, "until it is restarted");
+    }
+
+    #[test]
     fn proof_lines_at_the_limit_and_one_past_it() {
         let with =
             |n: usize| format!("old 1\n{}\n{}", format!("{}\n", STANDARD.encode([0; 32])).repeat(n), checkpoint(5, 0));

@@ -255,6 +255,22 @@ fn a_commitment_needs_its_salt() {
 }
 
 #[test]
+fn the_private_folder_is_closed_and_leftovers_of_a_killed_creation_go() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("log");
+    // No process has the highest number that the kernel can give.
+    for left in [".log.4194304.new", ".log.x.new", ".other.4194304.new"] {
+        fs::create_dir_all(home.path().join(left).join("private")).unwrap();
+    }
+    drop(Log::create(&dir, key()).unwrap());
+    assert_eq!(fs::metadata(dir.join("private")).unwrap().permissions().mode() & 0o777, 0o700);
+    let mut names: Vec<_> = fs::read_dir(home.path()).unwrap().map(|i| i.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, [".log.x.new", ".other.4194304.new", "log"]);
+}
+
+#[test]
 fn handles_go_between_threads() {
     fn both<T: Send + Sync>() {}
     both::<Log>();

@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 
 use serde_json::{Map, json};
@@ -176,4 +177,37 @@ fn a_sealed_log_takes_nothing_more() {
     let log = Log::open(&dir, key()).unwrap();
     assert_eq!(log.append(entry(1)).unwrap_err().code(), "audit/sealed");
     assert_eq!(log.size(), 1);
+}
+
+#[test]
+fn the_server_outlives_whatever_is_sent_to_it() {
+    let home = tempfile::tempdir().unwrap();
+    let server = serve(&home.path().join("w"), 1);
+    let ask = |request: &[u8]| {
+        let mut stream = TcpStream::connect(server.address()).unwrap();
+        // The server may answer, or hang up, before it has read all of it.
+        let _ = stream.write_all(request);
+        let _ = stream.shutdown(Shutdown::Write);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(ask(b"GET / HTTP/1.1\r\n\r\n"), "HTTP/1.1 404 Not Found");
+    assert_eq!(ask(b"GET /add-checkpoint HTTP/1.1\r\n\r\n"), "HTTP/1.1 405 Method Not Allowed");
+    assert_eq!(ask(b"POST /add-checkpoint HTTP/1.1\r\ncontent-length: 3\r\n\r\nabc"), "HTTP/1.1 400 Bad Request");
+    for refused in [
+        b"".to_vec(),
+        b"\xff\xfe".to_vec(),
+        b"POST /add-checkpoint HTTP/1.1\r\ncontent-length: 9\r\n\r\nabc".to_vec(),
+        b"POST /add-checkpoint HTTP/1.1\r\ncontent-length: 65537\r\n\r\n".to_vec(),
+        b"POST /add-checkpoint HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n".to_vec(),
+        vec![b'a'; 100_000],
+    ] {
+        assert_eq!(ask(&refused), "");
+    }
+    // As many as leave one place, each silent; then a good one.
+    let silent: Vec<TcpStream> = (0..15).map(|_| TcpStream::connect(server.address()).unwrap()).collect();
+    let log = Options::new(key()).witness(at(&server, 1)).create(&home.path().join("log")).unwrap();
+    assert_eq!(log.append(entry(0)).unwrap().index(), 0);
+    drop(silent);
 }
