@@ -6,6 +6,7 @@ pub mod accounting;
 pub mod authorise;
 pub mod clear;
 pub mod facts;
+mod keys;
 pub mod refusal;
 pub mod release;
 pub mod rules;

@@ -3,10 +3,21 @@
 //! [`clear`] looks at a whole plan, told as [`PlanFacts`], and answers with a [`Clearance`] or with all the reasons
 //! against it. Nothing else makes a `Clearance`; the engine executes and the gate releases only what one describes.
 
+mod decide;
+mod evaluate;
+mod keys;
+mod limits;
+mod measures;
+mod per_unit;
+mod relation;
+mod usage;
+mod value;
+
+pub use decide::clear;
+pub(crate) use measures::Z95;
+
 use crate::accounting::Charge;
-use crate::facts::{Literal, PlanFacts};
-use crate::refusal::{Refusal, Refused};
-use crate::rules::RuleSet;
+use crate::facts::Literal;
 use crate::words::ReleaseClass;
 
 /// What a plan may release, and how. Made by [`clear`] alone.
@@ -288,13 +299,4 @@ pub(crate) enum Estimator {
 pub(crate) struct Threshold {
     pub(crate) measure: usize,
     pub(crate) tau: f64,
-}
-
-/// Decides over a plan. Total: never panics, time and memory bounded by the plan limits of the rules.
-///
-/// # Errors
-/// All the reasons against it, at once.
-pub fn clear(facts: &PlanFacts, rules: &RuleSet) -> Result<Clearance, Refused> {
-    let _ = (facts, rules);
-    Err(Refusal::new("plan/unsupported", "该查询不受支持", "this plan is not supported").into())
 }

@@ -1,8 +1,15 @@
 //! The gate's arithmetic: exact sums in, noisy numbers with intervals out.
 
-use crate::clear::LeafClearance;
+mod estimate;
+mod noise;
+
+use crate::clear::{KeyDomain, LeafClearance, Measure};
 use crate::facts::Literal;
+use crate::keys::{Ordered, ordered};
 use crate::refusal::Refusal;
+use estimate::{Noisy, estimate, half_width_on_grid};
+use noise::{Noise, stream};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// The exact sums of one cell. Private data: it has no `Debug`.
@@ -86,16 +93,131 @@ impl ReleasedCells {
     }
 }
 
+/// The one failure that may be told of after data was opened.
+fn failed() -> Refusal {
+    Refusal::new("run/failed", "运行失败，已扣除的预算不退还", "the run failed; its charge is not refunded")
+}
+
 /// Adds the noise that `leaf` asks for, and makes estimates of it.
 ///
+/// `leaf_index` is the position of the leaf in its [`crate::clear::Clearance`]. `cells` may come in any order; each key
+/// once; empty cells of a declared grid need not come. The answer depends on the clearance, the sums and the seed alone.
+///
 /// # Errors
-/// `run/failed`, the one opaque code, where `cells` do not fit the clearance.
+/// `run/failed`, the one opaque code, where `cells` do not fit the clearance. That is a fault of the caller: what the
+/// engine executes for a clearance always fits.
 pub fn release(
     leaf: &LeafClearance,
     cells: Vec<RawCell>,
     seed: &Seed,
     leaf_index: u32,
 ) -> Result<ReleasedCells, Refusal> {
-    let _ = (leaf, cells, seed.0, leaf_index);
-    Err(Refusal::new("run/failed", "运行失败", "the run failed"))
+    if leaf.measures().is_empty() {
+        return Err(failed());
+    }
+    let samplers: Vec<Sampler<'_>> =
+        leaf.measures().iter().map(Sampler::new).collect::<Option<_>>().ok_or_else(failed)?;
+    let domains = Domains::of(leaf);
+    let mut raw = domains.arrange(cells, leaf.measures().len()).ok_or_else(failed)?;
+    if !leaf.is_thresholded() {
+        domains.complete(&mut raw, leaf.measures().len());
+    }
+    let mut rows = Vec::with_capacity(raw.len());
+    for (_, cell) in raw {
+        let canonical = ordered(&cell.key);
+        let mut noisy = Vec::with_capacity(samplers.len());
+        for (at, sampler) in samplers.iter().enumerate() {
+            let mut rng = stream(seed, leaf_index, at, &canonical);
+            let noise = sampler.noise.draw(&mut rng).ok_or_else(failed)?;
+            let sum = cell.sums[at].checked_add(noise).ok_or_else(failed)?;
+            noisy.push(Noisy::new(sampler.measure, sampler.half, sum));
+        }
+        if leaf.threshold.is_some_and(|t| noisy[t.measure].value() < t.tau) {
+            continue;
+        }
+        let estimates = leaf.estimators.iter().map(|e| Some(estimate(e, &noisy))).collect();
+        rows.push(ReleasedCell { key: cell.key, estimates });
+    }
+    Ok(ReleasedCells { rows })
+}
+
+struct Sampler<'m> {
+    measure: &'m Measure,
+    noise: Noise,
+    half: f64,
+}
+
+impl<'m> Sampler<'m> {
+    fn new(measure: &'m Measure) -> Option<Self> {
+        let half = half_width_on_grid(measure.sigma_grid());
+        Some(Self { measure, noise: Noise::new(measure.sigma)?, half })
+    }
+}
+
+/// Where a key part stands: by position in its declared domain, by value in an open one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Declared(usize),
+    Open(Ordered),
+}
+
+/// The key domains of a leaf, ready for look-up.
+struct Domains<'l> {
+    keys: Vec<(&'l KeyDomain, BTreeMap<Ordered, usize>)>,
+}
+
+impl<'l> Domains<'l> {
+    fn of(leaf: &'l LeafClearance) -> Self {
+        let index = |domain: &'l KeyDomain| match domain {
+            KeyDomain::Declared(values) => values.iter().enumerate().map(|(at, v)| (Ordered::of(v), at)).collect(),
+            KeyDomain::Open => BTreeMap::new(),
+        };
+        Self { keys: leaf.keys().iter().map(|domain| (domain, index(domain))).collect() }
+    }
+
+    /// The cells by canonical place; nothing where one does not fit, or comes twice.
+    fn arrange(&self, cells: Vec<RawCell>, measures: usize) -> Option<BTreeMap<Vec<Place>, RawCell>> {
+        let mut arranged = BTreeMap::new();
+        for cell in cells {
+            if cell.key.len() != self.keys.len() || cell.sums.len() != measures {
+                return None;
+            }
+            let place = self.place(&cell.key)?;
+            if arranged.insert(place, cell).is_some() {
+                return None;
+            }
+        }
+        Some(arranged)
+    }
+
+    fn place(&self, key: &[Literal]) -> Option<Vec<Place>> {
+        let parts = key.iter().zip(&self.keys);
+        parts
+            .map(|(literal, (domain, index))| match domain {
+                KeyDomain::Declared(_) => index.get(&Ordered::of(literal)).copied().map(Place::Declared),
+                KeyDomain::Open => Some(Place::Open(Ordered::of(literal))),
+            })
+            .collect()
+    }
+
+    /// Adds the cells of the grid that nobody is in. Only called where every domain is declared.
+    fn complete(&self, raw: &mut BTreeMap<Vec<Place>, RawCell>, measures: usize) {
+        let mut grid: Vec<(Vec<Place>, Vec<Literal>)> = vec![(Vec::new(), Vec::new())];
+        for (domain, _) in &self.keys {
+            let KeyDomain::Declared(values) = domain else { return };
+            let mut next = Vec::with_capacity(grid.len() * values.len());
+            for (place, key) in &grid {
+                for (at, value) in values.iter().enumerate() {
+                    let (mut place, mut key) = (place.clone(), key.clone());
+                    place.push(Place::Declared(at));
+                    key.push(value.clone());
+                    next.push((place, key));
+                }
+            }
+            grid = next;
+        }
+        for (place, key) in grid {
+            raw.entry(place).or_insert_with(|| RawCell { key, sums: vec![0; measures] });
+        }
+    }
 }

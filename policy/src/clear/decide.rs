@@ -1,0 +1,232 @@
+//! The decision over a whole plan.
+
+use super::keys::domains;
+use super::limits::too_large;
+use super::measures::{Plan, Reach, expected, plan};
+use super::relation::{Rows, Walk};
+use super::{Clearance, KeyDomain, LeafClearance};
+use crate::accounting::{Charge, Delta, Rho, limit_of};
+use crate::facts::{Leaf, PlanFacts, PrivacyDemand};
+use crate::refusal::{Refusal, Refused};
+use crate::rules::RuleSet;
+use crate::words::ReleaseClass;
+
+/// The most rows that a unit may have in a leaf's input; more means that a join multiplies without end.
+const MOST_ROWS_PER_UNIT: u64 = 10_000_000;
+
+/// A private leaf before the charge is split.
+struct Draft<'f> {
+    leaf: &'f Leaf,
+    class: ReleaseClass,
+    keys: Vec<KeyDomain>,
+    unit: Option<usize>,
+    rows_per_unit: u64,
+    reach: Reach,
+    plan: Plan,
+    open: bool,
+}
+
+/// Decides over a plan. Total: it never panics, and its time and memory are bounded by the plan limits of the rules.
+///
+/// # Errors
+/// All the reasons against it, at once.
+pub fn clear(facts: &PlanFacts, rules: &RuleSet) -> Result<Clearance, Refused> {
+    if let Some(refusal) = too_large(facts, rules.plan()) {
+        return Err(refusal.into());
+    }
+    let mut reasons = Vec::new();
+    let drafts: Vec<Option<Draft<'_>>> =
+        facts.leaves.iter().map(|leaf| draft(leaf, facts.demand.as_ref(), rules, &mut reasons)).collect();
+    let private = drafts.iter().flatten().count();
+    let open_keys = drafts.iter().flatten().filter(|d| d.open).count();
+    let charge = if private == 0 { Charge::ZERO } else { charge(facts, rules, open_keys > 0, &mut reasons) };
+    if let Some(refused) = Refused::from_reasons(reasons) {
+        return Err(refused);
+    }
+    let split =
+        Split { rho: charge.rho.share(private as u64), delta: charge.delta.units() / (open_keys.max(1) as u64) };
+    let mut leaves = Vec::with_capacity(drafts.len());
+    let mut errors = Vec::new();
+    for (index, draft) in drafts.into_iter().enumerate() {
+        let leaf = match draft {
+            None => open_leaf(&facts.leaves[index]),
+            Some(draft) => {
+                let aggregates = &draft.leaf.aggregates;
+                let leaf = finish(draft, &split).ok_or_else(too_small)?;
+                errors.extend(expected(index, aggregates, &leaf.measures, &leaf.estimators));
+                leaf
+            }
+        };
+        leaves.push(leaf);
+    }
+    let class = leaves.iter().map(|l| l.class).min().unwrap_or(ReleaseClass::Open);
+    let (epsilon, delta) = match &facts.demand {
+        Some(demand) if private > 0 => (demand.epsilon, rules.personal().delta()),
+        _ => (0.0, 0.0),
+    };
+    Ok(Clearance { leaves, charge, epsilon, delta, class, expected: errors })
+}
+
+/// What each private leaf gets of the charge.
+struct Split {
+    rho: Rho,
+    /// In units of δ, for each leaf with open keys.
+    delta: u64,
+}
+
+fn finish(draft: Draft<'_>, split: &Split) -> Option<LeafClearance> {
+    let Draft { class, keys, unit, rows_per_unit, reach, plan, open, .. } = draft;
+    let measures = plan.measures(&reach, split.rho)?;
+    let delta = if open { Delta::from_units(split.delta) } else { Delta::ZERO };
+    let threshold = plan.threshold(&measures, &reach, delta.to_f64());
+    Some(LeafClearance {
+        class,
+        keys,
+        unit,
+        bounding: plan.bounding(&reach),
+        estimators: plan.estimators(),
+        measures,
+        rows_per_unit,
+        threshold,
+        charge: Charge { rho: split.rho, delta },
+    })
+}
+
+fn open_leaf(leaf: &Leaf) -> LeafClearance {
+    LeafClearance {
+        class: ReleaseClass::Open,
+        keys: vec![KeyDomain::Open; leaf.keys.len()],
+        unit: None,
+        bounding: None,
+        measures: Vec::new(),
+        rows_per_unit: 0,
+        estimators: Vec::new(),
+        threshold: None,
+        charge: Charge::ZERO,
+    }
+}
+
+/// Looks at one leaf; `None` where all its data is open.
+fn draft<'f>(
+    leaf: &'f Leaf,
+    demand: Option<&PrivacyDemand>,
+    rules: &RuleSet,
+    reasons: &mut Vec<Refusal>,
+) -> Option<Draft<'f>> {
+    let mut walk = Walk::default();
+    let rows = walk.rows(&leaf.input);
+    if rows.private.is_none() {
+        reasons.append(&mut walk.reasons);
+        return None;
+    }
+    if leaf.aggregates.is_empty() {
+        walk.reasons.push(
+            Refusal::new("aggregate/none", "分组查询须含聚合函数", "groups must be aggregated")
+                .at("GROUP BY")
+                .hint("加入 COUNT(*)", "add COUNT(*)"),
+        );
+    }
+    let keys = domains(&mut walk, &rows, &leaf.keys, rules.personal().max_cells());
+    let open = keys.contains(&KeyDomain::Open);
+    let plan = plan(&mut walk, &rows, &leaf.aggregates, open);
+    let reach = reach(&rows, &keys, &plan, demand, rules);
+    let unit = rows.unit_column();
+    if rows.per_unit > MOST_ROWS_PER_UNIT {
+        walk.reasons.push(amplified());
+    } else if unit.is_none() && plan.bounding(&reach).is_some() {
+        walk.reasons.push(
+            Refusal::new("unit/lost", "内层查询须保留数据主体列", "the unit column must stay in the inner query")
+                .hint("在子查询的 SELECT 中保留主体列", "keep the unit column in the SELECT of the subquery"),
+        );
+    }
+    reasons.append(&mut walk.reasons);
+    Some(Draft { leaf, class: rows.class, keys, unit, rows_per_unit: rows.per_unit, reach, plan, open })
+}
+
+fn amplified() -> Refusal {
+    Refusal::new(
+        "join/amplification",
+        format!("连接后一个主体可能超过 {MOST_ROWS_PER_UNIT} 行"),
+        format!("after the joins one unit may have more than {MOST_ROWS_PER_UNIT} rows"),
+    )
+    .hint("先按主体列聚合，再连接", "aggregate by the unit before joining")
+}
+
+/// How far one unit reaches. A limit on its groups is only taken where it makes the noise of some measure smaller: it
+/// costs rows and a pass.
+fn reach(rows: &Rows, keys: &[KeyDomain], plan: &Plan, demand: Option<&PrivacyDemand>, rules: &RuleSet) -> Reach {
+    let cells = keys.iter().fold(1u64, |cells, key| match key {
+        KeyDomain::Declared(values) => cells.saturating_mul(values.len().max(1) as u64),
+        KeyDomain::Open => u64::MAX,
+    });
+    let natural = cells.min(rows.per_unit).max(1);
+    let demanded = demand.and_then(|d| d.max_groups);
+    let wanted = match (demanded, rows.most_groups) {
+        (Some(a), Some(b)) => a.min(b),
+        (a, b) => a.or(b).unwrap_or(rules.personal().max_groups()),
+    }
+    .max(1);
+    let limit = (u64::from(wanted) < natural).then_some(wanted);
+    let all_rows = u32::try_from(rows.per_unit).unwrap_or(u32::MAX).max(1);
+    let free = Reach {
+        rows: rows.per_unit.max(1),
+        rows_per_group: demand.and_then(|d| d.max_rows).map_or(all_rows, |most| most.min(all_rows)).max(1),
+        groups: natural,
+        limit: None,
+    };
+    let limited = Reach { groups: limit.map_or(natural, u64::from), limit, ..free };
+    if plan.is_sharper(&limited, &free) { limited } else { free }
+}
+
+fn charge(facts: &PlanFacts, rules: &RuleSet, open_keys: bool, reasons: &mut Vec<Refusal>) -> Charge {
+    let most = rules.personal().max_epsilon_per_run();
+    let Some(demand) = &facts.demand else {
+        reasons.push(
+            Refusal::new("privacy/no-epsilon", "产品未声明隐私要求", "the product does not say its privacy demand")
+                .at("product.privacy")
+                .hint("加入 [product.privacy] epsilon = 0.5", "add [product.privacy] epsilon = 0.5"),
+        );
+        return Charge::ZERO;
+    };
+    let epsilon = demand.epsilon;
+    if epsilon.is_nan() || epsilon <= 0.0 {
+        reasons.push(
+            Refusal::new("privacy/epsilon-not-positive", "epsilon 须为正数", "epsilon must be positive")
+                .at("product.privacy.epsilon"),
+        );
+        return Charge::ZERO;
+    }
+    if epsilon > most {
+        reasons.push(
+            Refusal::new(
+                "privacy/epsilon-too-large",
+                format!("单次使用的 epsilon 不得超过 {most}"),
+                format!("epsilon of one run must not exceed {most}"),
+            )
+            .at("product.privacy.epsilon"),
+        );
+        return Charge::ZERO;
+    }
+    if demand.max_groups == Some(0) || demand.max_rows == Some(0) {
+        reasons.push(
+            Refusal::new(
+                "privacy/zero-limit",
+                "max_groups 与 max_rows 至少为 1",
+                "max_groups and max_rows must be at least 1",
+            )
+            .at("product.privacy"),
+        );
+    }
+    let rho = limit_of(rules, epsilon).rho;
+    if rho == Rho::ZERO {
+        reasons.extend(too_small().reasons().iter().cloned());
+    }
+    let per_run = Delta::from_f64(rules.personal().threshold_delta_per_run()).unwrap_or(Delta::ZERO);
+    Charge { rho, delta: if open_keys { per_run } else { Delta::ZERO } }
+}
+
+fn too_small() -> Refused {
+    Refusal::new("privacy/epsilon-too-small", "epsilon 过小，结果将毫无意义", "epsilon is too small to mean anything")
+        .at("product.privacy.epsilon")
+        .into()
+}

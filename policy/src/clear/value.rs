@@ -1,0 +1,237 @@
+//! What is known of a value before any data is read: its kind, its range, its domain, whether it may be NULL.
+//!
+//! Ranges are closed intervals, rounded outward (Moore 1966). They hold for every value that is neither NULL nor NaN. The
+//! clamp of a measure is set from them and enforced at run time, so that a range that were wrong would cost exactness, not
+//! privacy; a *derived key domain* is only taken from ranges marked `sure`, which no overflow can have left.
+
+use crate::facts::{ColumnFacts, Interval, Kind, Literal};
+use std::sync::Arc;
+
+/// Whole numbers up to here are exact in `f64`.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+/// Whole numbers up to here are exact in `f32` too, which [`Kind::Float`] may be.
+const EXACT_SINGLE: f64 = 16_777_216.0;
+/// Bounds beyond this are as good as none: squares of them must stay finite.
+pub(crate) const HUGE: f64 = 1e100;
+
+/// Why a value has no range.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The catalogue gives this column no bounds.
+    Column(String),
+    /// The parameter has no range.
+    Parameter(String),
+    /// A divisor may be 0.
+    Division,
+    /// A function whose result is not bounded by that of its arguments.
+    Function(&'static str),
+    /// A cast from text, or text itself.
+    Text,
+    /// The range is too large to be one.
+    Overflow,
+}
+
+/// What is known of a value.
+#[derive(Debug, Clone)]
+pub(crate) struct Value {
+    pub(crate) kind: Kind,
+    pub(crate) range: Result<Interval, Cause>,
+    /// Whether the range cannot be left by integer overflow.
+    pub(crate) sure: bool,
+    /// Whether the value is a whole number.
+    pub(crate) whole: bool,
+    pub(crate) nullable: bool,
+    /// Whether it is the literal NULL.
+    pub(crate) null: bool,
+    /// All that it may be, NULL aside.
+    pub(crate) domain: Option<Arc<Vec<Literal>>>,
+}
+
+impl Value {
+    pub(crate) fn new(kind: Kind, range: Result<Interval, Cause>) -> Self {
+        let range = match range {
+            Ok(r) if r.lo() < -HUGE || r.hi() > HUGE => Err(Cause::Overflow),
+            other => other,
+        };
+        Self { kind, range, sure: false, whole: kind != Kind::Float, nullable: false, null: false, domain: None }
+    }
+
+    pub(crate) fn bool() -> Self {
+        Self::new(Kind::Bool, interval(0.0, 1.0)).sure(true)
+    }
+
+    pub(crate) fn sure(mut self, sure: bool) -> Self {
+        self.sure = sure && self.range.is_ok();
+        self
+    }
+
+    pub(crate) fn nullable(mut self, nullable: bool) -> Self {
+        self.nullable = nullable;
+        self
+    }
+
+    pub(crate) fn whole(mut self, whole: bool) -> Self {
+        self.whole = self.kind != Kind::Float || (whole && within(&self.range, EXACT_SINGLE));
+        self
+    }
+
+    pub(crate) fn text(nullable: bool) -> Self {
+        Self::new(Kind::Text, Err(Cause::Text)).nullable(nullable)
+    }
+
+    pub(crate) fn of_column(column: &ColumnFacts) -> Self {
+        let range = match (column.kind, column.bounds, &column.values) {
+            (Kind::Bool, ..) => interval(0.0, 1.0),
+            (_, Some(bounds), _) => Ok(bounds),
+            (_, None, Some(values)) => range_of(values).ok_or_else(|| Cause::Column(column.name.clone())),
+            (Kind::Text, ..) => Err(Cause::Text),
+            _ => Err(Cause::Column(column.name.clone())),
+        };
+        let mut value = Self::new(column.kind, range).sure(true).nullable(column.nullable);
+        value.domain = column.values.as_ref().map(|values| Arc::new(without_null(values)));
+        value
+    }
+
+    pub(crate) fn of_parameter(
+        name: &str,
+        kind: Kind,
+        bounds: Option<Interval>,
+        values: Option<&Vec<Literal>>,
+    ) -> Self {
+        let range = match (kind, bounds, values.and_then(|v| range_of(v))) {
+            (Kind::Bool, ..) => interval(0.0, 1.0),
+            (_, Some(bounds), _) | (_, None, Some(bounds)) => Ok(bounds),
+            _ => Err(Cause::Parameter(name.to_owned())),
+        };
+        let mut value = Self::new(kind, range).sure(true);
+        value.domain = values.map(|values| Arc::new(without_null(values)));
+        value
+    }
+
+    pub(crate) fn of_literal(literal: &Literal) -> Self {
+        let kind = kind_of(literal);
+        let range = number_of(literal).ok_or(Cause::Text).and_then(|x| interval(x, x));
+        let mut value = Self::new(kind, range).sure(true);
+        value.null = *literal == Literal::Null;
+        value.nullable = value.null;
+        value.whole = number_of(literal).is_some_and(|x| x.fract() == 0.0 && x.abs() <= EXACT_SINGLE) || value.whole;
+        value.domain = Some(Arc::new(without_null(std::slice::from_ref(literal))));
+        value
+    }
+
+    /// The one number that it is, where it is a literal number.
+    pub(crate) fn point(&self) -> Option<f64> {
+        match &self.range {
+            Ok(r) if r.lo() == r.hi() && !self.nullable => Some(r.lo()),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_number(&self) -> bool {
+        self.null || matches!(self.kind, Kind::Int | Kind::Float)
+    }
+}
+
+/// Either of several values (CASE, coalesce and the like). NULL literals only make it nullable.
+pub(crate) fn union<'a>(values: impl Iterator<Item = &'a Value> + Clone) -> Value {
+    let nullable = values.clone().any(|v| v.nullable);
+    let mut real = values.filter(|v| !v.null);
+    let Some(first) = real.next() else {
+        return Value::of_literal(&Literal::Null);
+    };
+    let mut all = first.clone();
+    for v in real {
+        if all.kind != v.kind {
+            all.kind = if all.is_number() && v.is_number() { Kind::Float } else { Kind::Text };
+            // A domain across kinds is what the engine's coercion makes of it, which is not known here.
+            all.domain = None;
+        }
+        all.range = match (all.range, &v.range) {
+            (Ok(a), Ok(b)) => interval(a.lo().min(b.lo()), a.hi().max(b.hi())),
+            (Err(cause), _) => Err(cause),
+            (_, Err(cause)) => Err(cause.clone()),
+        };
+        all.sure &= v.sure;
+        all.whole &= v.whole;
+        all.domain = match (all.domain, &v.domain) {
+            (Some(a), Some(b)) => Some(Arc::new(merged(&a, b))),
+            _ => None,
+        };
+    }
+    all.nullable = nullable;
+    all.sure &= all.range.is_ok();
+    all
+}
+
+fn merged(a: &[Literal], b: &[Literal]) -> Vec<Literal> {
+    let mut seen: std::collections::BTreeSet<_> = a.iter().map(crate::keys::Ordered::of).collect();
+    let mut all = a.to_vec();
+    for literal in b {
+        if seen.insert(crate::keys::Ordered::of(literal)) {
+            all.push(literal.clone());
+        }
+    }
+    all
+}
+
+fn without_null(values: &[Literal]) -> Vec<Literal> {
+    let mut seen = std::collections::BTreeSet::new();
+    values.iter().filter(|v| **v != Literal::Null && seen.insert(crate::keys::Ordered::of(v))).cloned().collect()
+}
+
+pub(crate) fn kind_of(literal: &Literal) -> Kind {
+    match literal {
+        Literal::Null | Literal::Text(_) => Kind::Text,
+        Literal::Bool(_) => Kind::Bool,
+        Literal::Int(_) => Kind::Int,
+        Literal::Float(_) => Kind::Float,
+        Literal::Date(_) => Kind::Date,
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "callers round outward or compare with EXACT")]
+pub(crate) fn number_of(literal: &Literal) -> Option<f64> {
+    match literal {
+        Literal::Null | Literal::Text(_) => None,
+        Literal::Bool(b) => Some(f64::from(u8::from(*b))),
+        Literal::Int(i) => Some(*i as f64),
+        Literal::Float(x) => Some(*x),
+        Literal::Date(d) => Some(f64::from(*d)),
+    }
+}
+
+fn range_of(values: &[Literal]) -> Option<Interval> {
+    let mut numbers = values.iter().filter(|v| **v != Literal::Null).map(number_of);
+    let first = numbers.next()??;
+    let (mut lo, mut hi) = (first, first);
+    for x in numbers {
+        let x = x?;
+        lo = lo.min(x);
+        hi = hi.max(x);
+    }
+    Interval::new(lo, hi)
+}
+
+pub(crate) fn interval(lo: f64, hi: f64) -> Result<Interval, Cause> {
+    Interval::new(lo, hi).ok_or(Cause::Overflow)
+}
+
+pub(crate) fn within(range: &Result<Interval, Cause>, most: f64) -> bool {
+    range.as_ref().is_ok_and(|r| r.lo() >= -most && r.hi() <= most)
+}
+
+/// `[lo, hi]` rounded outward, unless it is made of whole numbers that are exact.
+pub(crate) fn outward(lo: f64, hi: f64, whole: bool) -> Result<Interval, Cause> {
+    if whole && lo.abs() <= EXACT && hi.abs() <= EXACT {
+        interval(lo, hi)
+    } else {
+        interval(lo.next_down(), hi.next_up())
+    }
+}
+
+/// The least and the greatest of some numbers; NaN gives no range.
+pub(crate) fn hull(corners: &[f64]) -> (f64, f64) {
+    corners.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), &x| {
+        if x.is_nan() { (f64::NAN, f64::NAN) } else { (lo.min(x), hi.max(x)) }
+    })
+}

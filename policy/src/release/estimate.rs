@@ -1,0 +1,155 @@
+//! Estimates and their intervals from noisy sums.
+
+use super::Estimate;
+use crate::clear::{Estimator, Measure};
+
+/// Standard normal quantiles of two-sided intervals: 95 %, and 95 % shared by two and by three statements (Bonferroni).
+const Z: f64 = crate::clear::Z95;
+const Z_OF_2: f64 = 2.241_402_727_604_947;
+const Z_OF_3: f64 = 2.393_979_800_185_093;
+
+/// A measure's noisy sum in the unit of its value, and the spread of its noise.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Noisy {
+    value: f64,
+    sigma: f64,
+    /// Half the width of an exact 95 % interval: at least `Z σ`, more where the grid is coarse beside σ.
+    half: f64,
+    lo: f64,
+    hi: f64,
+    offset: f64,
+}
+
+impl Noisy {
+    #[allow(clippy::cast_precision_loss, reason = "the noise is far above the last bits")]
+    pub(crate) fn new(measure: &Measure, half_grid: f64, sum: i128) -> Self {
+        let step = 2f64.powi(-measure.scale());
+        Self {
+            value: sum as f64 * step,
+            sigma: measure.sigma_grid() * step,
+            half: half_grid * step,
+            lo: measure.lo(),
+            hi: measure.hi(),
+            offset: measure.offset(),
+        }
+    }
+}
+
+impl Noisy {
+    /// The noisy sum.
+    pub(crate) fn value(&self) -> f64 {
+        self.value
+    }
+}
+
+/// The least t with P(|X| ≤ t) ≥ 0.95 for discrete Gaussian X, by adding up its probabilities; `Z σ` where σ is so large
+/// that the grid does not show.
+pub(crate) fn half_width_on_grid(sigma: f64) -> f64 {
+    if sigma > 1_000.0 {
+        return Z * sigma;
+    }
+    let weight = |x: f64| (-x * x / (2.0 * sigma * sigma)).exp();
+    let end = (10.0 * sigma).ceil() + 2.0;
+    let mut total = 1.0;
+    let mut x = 1.0;
+    while x <= end {
+        total += 2.0 * weight(x);
+        x += 1.0;
+    }
+    let (mut inside, mut t) = (1.0, 0.0);
+    while inside < 0.95 * total && t < end {
+        t += 1.0;
+        inside += 2.0 * weight(t);
+    }
+    t
+}
+
+/// The estimate of one aggregate.
+pub(crate) fn estimate(estimator: &Estimator, sums: &[Noisy]) -> Estimate {
+    match *estimator {
+        Estimator::Count { rows } => around(sums[rows].value, sums[rows].half),
+        Estimator::Sum { sum, rows: None } => around(sums[sum].value, sums[sum].half),
+        Estimator::Sum { sum, rows: Some(rows) } => {
+            let (s, n) = (&sums[sum], &sums[rows]);
+            around(s.value + s.offset * n.value, s.half.hypot(s.offset * n.half))
+        }
+        Estimator::Avg { sum, rows } => mean(&sums[sum], &sums[rows]),
+        Estimator::Variance { sum, squares, rows, sample, root } => {
+            let estimate = variance(&sums[sum], &sums[squares], &sums[rows], sample);
+            if root { square_root(estimate) } else { estimate }
+        }
+    }
+}
+
+fn around(value: f64, half: f64) -> Estimate {
+    Estimate { value: Some(value), low: value - half, high: value + half }
+}
+
+fn square_root(of: Estimate) -> Estimate {
+    Estimate { value: of.value.map(f64::sqrt), low: of.low.sqrt(), high: of.high.sqrt() }
+}
+
+/// The mean, from the centred sum S and the count N, both noisy.
+fn mean(s: &Noisy, n: &Noisy) -> Estimate {
+    let (lo, hi) = (s.lo - s.offset, s.hi - s.offset);
+    let (low, high) = ratio(s, n, Z, lo, hi);
+    let value = (n.value >= 1.0).then(|| (s.value / n.value).clamp(lo, hi) + s.offset);
+    if value.is_none() {
+        return Estimate { value, low: s.lo, high: s.hi };
+    }
+    Estimate { value, low: low + s.offset, high: high + s.offset }
+}
+
+/// The set of θ that the noisy S and N do not contradict at quantile `z`, within [lo, hi] (Fieller 1954): with
+/// independent Gaussian noise, S − θN has variance σs² + θ²σn², whatever the truth is, so that
+/// (S − θN)² ≤ z² (σs² + θ² σn²) holds for the true ratio with the quantile's probability exactly.
+fn ratio(s: &Noisy, n: &Noisy, z: f64, lo: f64, hi: f64) -> (f64, f64) {
+    // A discrete count's interval is a little wider than zσ where its σ is small; the ratio takes the wider.
+    let widen = |x: &Noisy| (x.half / (Z * x.sigma)).max(1.0) * x.sigma * z;
+    let (es, en) = (widen(s), widen(n));
+    let a = n.value * n.value - en * en;
+    let b = s.value * n.value;
+    let c = s.value * s.value - es * es;
+    let discriminant = b * b - a * c;
+    // Where N is within its noise of 0 the set is unbounded: the declared range is all that is known.
+    if n.value <= 0.0 || a <= 0.0 || discriminant.is_nan() || discriminant < 0.0 {
+        return (lo, hi);
+    }
+    let root = discriminant.sqrt();
+    (((b - root) / a).clamp(lo, hi), ((b + root) / a).clamp(lo, hi))
+}
+
+/// The variance E[(x−c)²] − (E[x]−c)², from intervals of both means that hold together (Bonferroni).
+fn variance(s: &Noisy, squares: &Noisy, n: &Noisy, sample: bool) -> Estimate {
+    let h = (s.lo - s.offset).abs().max((s.hi - s.offset).abs());
+    let most = h * h;
+    let z = if sample { Z_OF_3 } else { Z_OF_2 };
+    let (m1_low, m1_high) = ratio(s, n, z, -h, h);
+    let (m2_low, m2_high) = ratio(squares, n, z, 0.0, most);
+    let squared = [m1_low * m1_low, m1_high * m1_high];
+    let least_square = if m1_low <= 0.0 && m1_high >= 0.0 { 0.0 } else { squared[0].min(squared[1]) };
+    let low = (m2_low - squared[0].max(squared[1])).clamp(0.0, most);
+    let high = (m2_high - least_square).clamp(0.0, most);
+    let enough = if sample { 2.0 } else { 1.0 };
+    let (factor_low, factor, factor_high) = if sample { correction(n, z) } else { (1.0, 1.0, 1.0) };
+    let value = (n.value >= enough).then(|| {
+        let (m1, m2) = (s.value / n.value, squares.value / n.value);
+        ((m2 - m1 * m1) * factor).clamp(0.0, most * 2.0)
+    });
+    if value.is_none() {
+        return Estimate { value, low: 0.0, high: most * if sample { 2.0 } else { 1.0 } };
+    }
+    let (low, high) = (low * factor_low, high * factor_high);
+    // The point estimate uses more than the intervals do; it never stands outside of what is told.
+    Estimate { value: value.map(|v| v.clamp(low, high)), low, high }
+}
+
+/// n/(n − 1) and its interval.
+fn correction(n: &Noisy, z: f64) -> (f64, f64, f64) {
+    let half = n.half.max(z * n.sigma);
+    let of = |n: f64| {
+        let n = n.max(2.0);
+        n / (n - 1.0)
+    };
+    (of(n.value + half), of(n.value), of(n.value - half))
+}
