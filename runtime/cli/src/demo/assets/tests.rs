@@ -3,9 +3,13 @@
 use std::collections::HashSet;
 
 use toml::{Table, Value};
+use yunei_engine::catalogue::{DatasetSpec, survey};
+use yunei_engine::product::Product;
+use yunei_policy::rules::RuleSet;
+use yunei_sandbox::Manifest;
 
 use super::*;
-use crate::demo::data::{EDUCATIONS, INDUSTRIES, Needles, PREFECTURES, SEXES, Sizes, forbidden_strings};
+use crate::demo::data::{self, EDUCATIONS, INDUSTRIES, Needles, PREFECTURES, SEXES, Sizes, forbidden_strings};
 
 const PRODUCTS: [Asset; 8] = [
     RISK_BY_CITY,
@@ -112,4 +116,40 @@ fn no_manifest_holds_anything_of_the_data() {
     for asset in all() {
         assert_eq!(needles.find(asset.text.as_bytes()), None, "{}", asset.file);
     }
+}
+
+#[test]
+fn the_domain_takes_every_manifest() {
+    for asset in [RESIDENTS, ELECTRICITY, ENTERPRISES] {
+        assert_eq!(DatasetSpec::parse(asset.text).err(), None, "{}", asset.file);
+    }
+    for asset in products() {
+        assert_eq!(Product::parse(asset.text).err(), None, "{}", asset.file);
+    }
+    for asset in models() {
+        assert_eq!(Manifest::parse(asset.manifest.text).err(), None, "{}", asset.id);
+    }
+}
+
+#[test]
+fn the_files_keep_to_their_entries() {
+    let home = tempfile::tempdir().expect("a folder");
+    let sizes = Sizes::of(3_000).expect("in range");
+    let (seed, quiet) = (7, &mut |_, _| ());
+    data::residents(&home.path().join("residents.parquet"), sizes.residents(), seed, quiet).expect("written");
+    let meters = home.path().join("electricity.parquet");
+    data::electricity(&meters, sizes.residents(), sizes.metered(), seed, quiet).expect("written");
+    data::enterprises(&home.path().join("enterprises.parquet"), sizes.enterprises(), seed, quiet).expect("written");
+    for (asset, rows) in [(RESIDENTS, 3_000), (ELECTRICITY, 7_200), (ENTERPRISES, 300)] {
+        let spec = DatasetSpec::parse(asset.text).expect("an entry");
+        let surveyed = survey(&spec, home.path(), quiet).expect("files as declared");
+        assert_eq!(surveyed.rows(), rows);
+    }
+}
+
+#[test]
+fn the_domain_takes_the_manifests_of_the_tpch_example() {
+    assert_eq!(DatasetSpec::parse(include_str!("../../../../../examples/tpch/dataset.toml")).err(), None);
+    assert_eq!(Product::parse(include_str!("../../../../../examples/tpch/product.toml")).err(), None);
+    assert_eq!(RuleSet::parse(include_str!("../../../../../examples/tpch/rules.toml")).err(), None);
 }
