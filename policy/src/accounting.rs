@@ -312,3 +312,106 @@ pub fn runs_left(line: &BudgetLine, charge: Charge) -> u64 {
         charge.delta.0,
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn delta(x: f64) -> Delta {
+        Delta::from_f64(x).unwrap()
+    }
+
+    #[test]
+    fn conversion_agrees_with_published_values() {
+        // ρ = 0.5 is the Gaussian mechanism with σ = 1. Balle & Wang 2018 give its exact ε at δ = 1e-5 as 4.3772; the
+        // classical conversion ρ + 2√(ρ ln 1/δ) gives 5.298. CKS 2020 lies between.
+        let epsilon = epsilon_of(Rho::from_f64(0.5).unwrap(), delta(1e-5));
+        assert!(epsilon > 4.377 && epsilon < 5.298, "{epsilon}");
+        assert!((epsilon - 4.728).abs() < 0.02, "{epsilon}");
+    }
+
+    #[test]
+    fn nothing_costs_nothing_and_no_delta_says_nothing() {
+        assert_eq!(epsilon_of(Rho::ZERO, delta(1e-7)), 0.0);
+        assert_eq!(epsilon_of(Rho::from_units(1), Delta::ZERO), f64::INFINITY);
+        assert_eq!(rho_for(1.0, Delta::ZERO), Rho::ZERO);
+        for bad in [0.0, -1.0, f64::NAN] {
+            assert_eq!(rho_for(bad, delta(1e-7)), Rho::ZERO);
+        }
+        assert_eq!(rho_for(f64::INFINITY, delta(1e-7)), Rho::ZERO);
+    }
+
+    #[test]
+    fn amounts_are_rounded_up_and_bounded() {
+        assert_eq!(Rho::from_f64(1e-13), Some(Rho::from_units(1)));
+        assert_eq!(Delta::from_f64(1.5e-18), Some(Delta::from_units(2)));
+        for bad in [-1e-20, f64::NAN, f64::INFINITY, 1e30] {
+            assert_eq!(Rho::from_f64(bad), None);
+            assert_eq!(Delta::from_f64(bad), None);
+        }
+    }
+
+    fn line(limit: u64, spent: u64) -> BudgetLine {
+        let charge = |units| Charge { rho: Rho::from_units(units), delta: Delta::from_units(units) };
+        BudgetLine { scope: BudgetScope::Product { product: "p".into() }, limit: charge(limit), spent: charge(spent) }
+    }
+
+    #[test]
+    fn a_line_bears_its_limit_and_not_one_unit_more() {
+        let charge = |rho, delta| Charge { rho: Rho::from_units(rho), delta: Delta::from_units(delta) };
+        assert!(admit(&[line(10, 7)], charge(3, 3)).is_ok());
+        assert_eq!(admit(&[line(10, 7)], charge(4, 0)).unwrap_err().codes(), ["budget/exhausted"]);
+        assert_eq!(admit(&[line(10, 7)], charge(0, 4)).unwrap_err().codes(), ["budget/exhausted"]);
+        assert!(admit(&[line(u64::MAX, u64::MAX)], charge(1, 0)).is_err());
+        assert_eq!(runs_left(&line(10, 4), charge(2, 0)), 3);
+        assert_eq!(runs_left(&line(10, 4), charge(2, 3)), 2);
+        assert_eq!(runs_left(&line(10, 11), charge(0, 0)), 0);
+        assert_eq!(runs_left(&line(10, 10), charge(0, 0)), u64::MAX);
+    }
+
+    #[test]
+    fn every_line_that_cannot_bear_it_is_told() {
+        let mut other = line(5, 5);
+        other.scope = BudgetScope::Dataset { dataset: "residents".into(), epoch: 2 };
+        let refused = admit(&[line(5, 5), line(50, 5), other], Charge { rho: Rho::from_units(1), delta: Delta::ZERO });
+        let refused = refused.unwrap_err();
+        let places: Vec<_> = refused.reasons().iter().filter_map(Refusal::place).collect();
+        assert_eq!(places, ["product p", "dataset residents epoch 2"]);
+    }
+
+    proptest! {
+        #[test]
+        fn the_two_conversions_are_inverse(epsilon in 0.001f64..30.0, exponent in 4.0f64..12.0) {
+            let delta = delta(10f64.powf(-exponent));
+            let rho = rho_for(epsilon, delta);
+            prop_assert!(epsilon_of(rho, delta) <= epsilon);
+            let next = Rho::from_units(rho.units() + rho.units() / 1_000_000 + 2);
+            prop_assert!(epsilon_of(next, delta) > epsilon);
+        }
+
+        #[test]
+        fn epsilon_grows_with_rho_and_is_an_upper_bound(a in 1u64..1_000_000_000_000, b in 1u64..1_000_000_000_000) {
+            let delta = delta(1e-7);
+            let (low, high) = (Rho::from_units(a.min(b)), Rho::from_units(a.max(b)));
+            prop_assert!(epsilon_of(low, delta) <= epsilon_of(high, delta) * (1.0 + 1e-9));
+            // Never below what every α-Rényi statement must give at least: the mechanism's own ρ.
+            prop_assert!(epsilon_of(high, delta) >= high.to_f64());
+        }
+
+        #[test]
+        fn a_ledger_never_ends_above_its_limit(limit in 0u64..10_000, charges in prop::collection::vec(0u64..700, 0..60)) {
+            let mut ledger = line(limit, 0);
+            for units in charges {
+                let charge = Charge { rho: Rho::from_units(units), delta: Delta::from_units(units / 2) };
+                let left = runs_left(&ledger, charge);
+                let admitted = admit(std::slice::from_ref(&ledger), charge).is_ok();
+                prop_assert_eq!(admitted, left > 0);
+                if admitted {
+                    ledger.spent = ledger.spent.checked_add(charge).unwrap();
+                }
+                prop_assert!(ledger.spent.within(ledger.limit));
+            }
+        }
+    }
+}

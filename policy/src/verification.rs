@@ -190,7 +190,7 @@ fn needs(facts: &VerificationFacts, at: usize, any_of: &[Usage], place: &str, re
     reasons.push(
         Refusal::new(
             "column/usage",
-            format!("目录未允许将 {dataset}.{name} 用于 {usage}"),
+            format!("目录未允许将 {dataset}.{name} 用于{}", usage.zh()),
             format!("the catalogue does not allow {dataset}.{name} to be used for {usage}"),
         )
         .at(place)

@@ -159,6 +159,20 @@ impl Usage {
     }
 }
 
+impl Usage {
+    /// The word for people who read Chinese, with the word of the catalogue entry.
+    pub const fn zh(self) -> &'static str {
+        match self {
+            Usage::Filter => "筛选（filter）",
+            Usage::Group => "分组（group）",
+            Usage::Feature => "模型输入（feature）",
+            Usage::Aggregate => "聚合（aggregate）",
+            Usage::Join => "连接（join）",
+            Usage::Verify => "核验（verify）",
+        }
+    }
+}
+
 impl fmt::Display for Usage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

@@ -255,7 +255,7 @@ pub fn authorise(request: &Request<'_>, policies: &Policies) -> Result<Authorise
     let grants = GrantView::of(request);
     let (entities, question) = question(request, &grants, policies).ok_or_else(denied)?;
     let response = Authorizer::new().is_authorized(&question, policies.set(), &entities);
-    let reasons: Vec<Refusal> = response.diagnostics().reason().filter_map(|id| policies.refusal(id)).collect();
+    let reasons = policies.refusals(response.diagnostics().reason());
     // A policy that could not be evaluated is skipped by Cedar; a skipped forbid must not let anything pass.
     let sound = response.diagnostics().errors().next().is_none();
     if response.decision() != Decision::Allow || !sound {

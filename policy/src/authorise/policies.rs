@@ -40,7 +40,8 @@ const CODES: [&str; 17] = [
 pub struct Policies {
     set: PolicySet,
     schema: Schema,
-    refusals: HashMap<PolicyId, Refusal>,
+    /// Each forbid with its position in the text, so that reasons come in the order of the text.
+    refusals: HashMap<PolicyId, (usize, Refusal)>,
     text: String,
 }
 
@@ -64,7 +65,7 @@ impl Policies {
         for policy in set.policies().filter(|p| p.effect() == Effect::Forbid) {
             match explained(policy) {
                 Some(refusal) => {
-                    refusals.insert(policy.id().clone(), refusal);
+                    refusals.insert(policy.id().clone(), (position(policy.id()), refusal));
                 }
                 None => reasons.push(invalid(&format!("{}: @code, @zh, @en, @hint_zh and @hint_en", policy.id()))),
             }
@@ -85,9 +86,11 @@ impl Policies {
         &self.schema
     }
 
-    /// What the forbid with this id says; nothing for permits.
-    pub(super) fn refusal(&self, id: &PolicyId) -> Option<Refusal> {
-        self.refusals.get(id).cloned()
+    /// What the forbids among these policies say, in the order of the text.
+    pub(super) fn refusals<'i>(&self, ids: impl Iterator<Item = &'i PolicyId>) -> Vec<Refusal> {
+        let mut found: Vec<_> = ids.filter_map(|id| self.refusals.get(id)).collect();
+        found.sort_by_key(|(position, _)| *position);
+        found.into_iter().map(|(_, refusal)| refusal.clone()).collect()
     }
 }
 
@@ -101,6 +104,11 @@ impl fmt::Debug for Policies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Policies").field("policies", &self.set.policies().count()).finish_non_exhaustive()
     }
+}
+
+/// Cedar numbers the policies of a text: `policy0`, `policy1`, …
+fn position(id: &PolicyId) -> usize {
+    id.to_string().trim_start_matches("policy").parse().unwrap_or(usize::MAX)
 }
 
 fn explained(policy: &Policy) -> Option<Refusal> {

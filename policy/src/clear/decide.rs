@@ -132,7 +132,10 @@ fn draft<'f>(
     let reach = reach(&rows, &keys, &plan, demand, rules);
     let unit = rows.unit_column();
     if rows.per_unit > MOST_ROWS_PER_UNIT {
-        walk.reasons.push(amplified());
+        // A join that is refused anyway has no meaningful number of rows.
+        if !walk.reasons.iter().any(|r| r.code().starts_with("join/")) {
+            walk.reasons.push(amplified());
+        }
     } else if unit.is_none() && plan.bounding(&reach).is_some() {
         walk.reasons.push(
             Refusal::new("unit/lost", "内层查询须保留数据主体列", "the unit column must stay in the inner query")

@@ -282,7 +282,8 @@ fn power(x: &Value, y: &Value) -> Value {
         }
         Err(Cause::Function("power"))
     });
-    Value::new(common_kind(BinaryOperator::Multiply, x, y), range).nullable(x.nullable || y.nullable)
+    // Some engines give whole numbers for whole numbers; as a number of any kind it is told either way.
+    Value::new(Kind::Float, range).nullable(x.nullable || y.nullable)
 }
 
 fn clamp(x: &Value, lo: &Value, hi: &Value) -> Value {
@@ -292,7 +293,8 @@ fn clamp(x: &Value, lo: &Value, hi: &Value) -> Value {
             return Err(Cause::Function("clamp"));
         }
         Ok(match &x.range {
-            Ok(r) if x.sure => interval(r.lo().max(l.lo()).min(h.hi()), r.hi().min(h.hi()).max(l.lo()))?,
+            // min(max(x, lo), hi) grows with each of the three.
+            Ok(r) if x.sure => interval(r.lo().max(l.lo()).min(h.lo()), r.hi().max(l.hi()).min(h.hi()))?,
             _ => interval(l.lo(), h.hi())?,
         })
     });

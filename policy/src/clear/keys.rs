@@ -16,7 +16,7 @@ pub(crate) fn size_of(value: &Value) -> Option<u64> {
     let range = value.range.as_ref().ok().filter(|_| value.sure && value.whole)?;
     let size = range.hi().floor() - range.lo().ceil() + 1.0;
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "compared first")]
-    (size >= 0.0 && size < 1e15).then_some(size as u64 + null)
+    (0.0..1e15).contains(&size).then_some(size as u64 + null)
 }
 
 /// The domains of a leaf's keys, with the refusals of those that cannot be keys.

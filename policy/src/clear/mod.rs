@@ -1,11 +1,13 @@
 //! Clearance: may this plan leave, under which class, at which cost, and with how much noise.
 //!
-//! [`clear`] looks at a whole plan, told as [`PlanFacts`], and answers with a [`Clearance`] or with all the reasons
+//! [`clear`] looks at a whole plan, told as [`PlanFacts`](crate::facts::PlanFacts), and answers with a [`Clearance`] or with all the reasons
 //! against it. Nothing else makes a `Clearance`; the engine executes and the gate releases only what one describes.
 
 mod decide;
 mod evaluate;
 mod keys;
+#[cfg(test)]
+mod laws;
 mod limits;
 mod measures;
 mod per_unit;

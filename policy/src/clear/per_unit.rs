@@ -22,7 +22,12 @@ pub(crate) fn aggregate(rows: &Rows, aggregate: &Aggregate, unit_alone: bool, re
             Value::new(Kind::Int, interval(if x.nullable { 0.0 } else { 1.0 }, most)).sure(true)
         }
         (F::Sum, Some(x)) => {
-            let range = x.range.clone().and_then(|r| outward(most * r.lo().min(0.0), most * r.hi().max(0.0), x.whole));
+            let range = x.range.clone().and_then(|r| {
+                let all = outward(most * r.lo().min(0.0), most * r.hi().max(0.0), x.whole)?;
+                // No rounding makes a sum of nothing negative or of nothing positive.
+                let lo = if r.lo() >= 0.0 { 0.0 } else { all.lo() };
+                interval(lo, if r.hi() <= 0.0 { 0.0 } else { all.hi() })
+            });
             let sure = x.sure && super::value::within(&range, 2_147_483_647.0);
             Value::new(x.kind, range).sure(sure).whole(x.whole).nullable(x.nullable)
         }
@@ -63,7 +68,7 @@ pub(crate) fn aggregate(rows: &Rows, aggregate: &Aggregate, unit_alone: bool, re
     Column { value, origins, unit: false }
 }
 
-/// Popoviciu 1935: the variance of values in [lo, hi] is at most ((hi − lo)/2)²; n/(n − 1) ≤ 2 for samples.
+/// Popoviciu 1935: the variance of values in `[lo, hi]` is at most ((hi − lo)/2)²; n/(n − 1) ≤ 2 for samples.
 fn spread(function: &AggregateFunction, x: &Value) -> Value {
     let sample = matches!(function, AggregateFunction::Variance | AggregateFunction::Stddev);
     let root = matches!(function, AggregateFunction::Stddev | AggregateFunction::StddevPop);

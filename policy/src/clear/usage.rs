@@ -118,7 +118,7 @@ pub(crate) fn undeclared(source: &Source, usage: Usage, place: &str) -> Refusal 
     let Source { dataset, column, .. } = source;
     Refusal::new(
         "column/usage",
-        format!("目录未允许将 {dataset}.{column} 用于 {usage}"),
+        format!("目录未允许将 {dataset}.{column} 用于{}", usage.zh()),
         format!("the catalogue does not allow {dataset}.{column} to be used for {usage}"),
     )
     .at(place)

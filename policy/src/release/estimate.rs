@@ -100,7 +100,7 @@ fn mean(s: &Noisy, n: &Noisy) -> Estimate {
     Estimate { value, low: low + s.offset, high: high + s.offset }
 }
 
-/// The set of θ that the noisy S and N do not contradict at quantile `z`, within [lo, hi] (Fieller 1954): with
+/// The set of θ that the noisy S and N do not contradict at quantile `z`, within `[lo, hi]` (Fieller 1954): with
 /// independent Gaussian noise, S − θN has variance σs² + θ²σn², whatever the truth is, so that
 /// (S − θN)² ≤ z² (σs² + θ² σn²) holds for the true ratio with the quantile's probability exactly.
 fn ratio(s: &Noisy, n: &Noisy, z: f64, lo: f64, hi: f64) -> (f64, f64) {

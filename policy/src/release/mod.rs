@@ -2,6 +2,8 @@
 
 mod estimate;
 mod noise;
+#[cfg(test)]
+mod noise_tests;
 
 use crate::clear::{KeyDomain, LeafClearance, Measure};
 use crate::facts::Literal;
@@ -106,6 +108,7 @@ fn failed() -> Refusal {
 /// # Errors
 /// `run/failed`, the one opaque code, where `cells` do not fit the clearance. That is a fault of the caller: what the
 /// engine executes for a clearance always fits.
+#[allow(clippy::result_large_err, reason = "once per leaf, and the failure carries its texts")]
 pub fn release(
     leaf: &LeafClearance,
     cells: Vec<RawCell>,

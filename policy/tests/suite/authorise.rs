@@ -1,0 +1,250 @@
+//! Who may do what.
+
+use crate::refusals::told;
+use std::fmt::Write;
+use std::sync::LazyLock;
+use yunei_policy::authorise::*;
+use yunei_policy::words::{Role, State};
+
+const ROLES: [Role; 4] = [Role::Holder, Role::Operator, Role::Business, Role::Authority];
+static SHIPPED: LazyLock<Policies> = LazyLock::new(Policies::default);
+const NOW: i64 = 1_000_000;
+
+fn institution(role: Role) -> InstitutionFacts<'static> {
+    InstitutionFacts { id: "me", role, state: State::Approved }
+}
+
+fn item(id: &'static str, state: State, submitted_by: &'static str) -> ItemFacts<'static> {
+    ItemFacts { id, state, submitted_by }
+}
+
+fn product<'a>(purposes: &'a [String], kind: ProductKind, state: State) -> ProductFacts<'a> {
+    ProductFacts {
+        item: item("risk", state, "them"),
+        kind,
+        purposes,
+        dataset_states: &[State::Approved],
+        model_states: &[State::Approved],
+    }
+}
+
+fn grant() -> GrantFacts {
+    GrantFacts {
+        institution: "me".into(),
+        product: "risk".into(),
+        purposes: vec!["research".into()],
+        from_millis: 0,
+        until_millis: NOW + 1,
+        state: State::Approved,
+        runs_left: Some(3),
+    }
+}
+
+fn run_with(grants: &[GrantFacts], purpose: Option<&str>, change: impl FnOnce(&mut Request<'_>)) -> Vec<&'static str> {
+    let purposes = ["research".to_owned(), "credit".to_owned()];
+    let mut request = Request {
+        institution: institution(Role::Operator),
+        action: Action::Run,
+        resource: Resource::Product(product(&purposes, ProductKind::Aggregate, State::Approved)),
+        grants,
+        purpose,
+        now_millis: NOW,
+    };
+    change(&mut request);
+    authorise(&request, &SHIPPED).map_or_else(|refused| refused.codes(), |_| Vec::new())
+}
+
+#[test]
+fn a_granted_run_is_allowed_and_names_its_grant() {
+    let purposes = ["research".to_owned()];
+    let mut late = grant();
+    late.until_millis += 100;
+    let request = Request {
+        institution: institution(Role::Operator),
+        action: Action::Run,
+        resource: Resource::Product(product(&purposes, ProductKind::Aggregate, State::Approved)),
+        grants: &[late, grant()],
+        purpose: Some("research"),
+        now_millis: NOW,
+    };
+    let authorised = authorise(&request, &SHIPPED).unwrap();
+    assert_eq!((authorised.institution(), authorised.resource()), ("me", "risk"));
+    assert_eq!((authorised.action(), authorised.purpose()), (Action::Run, Some("research")));
+    assert_eq!(authorised.grants(), [1, 0]);
+    assert_eq!(format!("{authorised:?}"), "Authorised { action: Run, .. }");
+}
+
+#[test]
+fn grants_hold_for_their_purpose_period_state_and_number() {
+    let with = |change: fn(&mut GrantFacts)| {
+        let mut grant = grant();
+        change(&mut grant);
+        run_with(&[grant], Some("research"), |_| {})
+    };
+    assert!(with(|_| {}).is_empty());
+    assert_eq!(run_with(&[], Some("research"), |_| {}), ["authorise/no-grant"]);
+    assert_eq!(with(|g| g.institution = "other".into()), ["authorise/no-grant"]);
+    assert_eq!(with(|g| g.product = "other".into()), ["authorise/no-grant"]);
+    assert_eq!(with(|g| g.state = State::Suspended), ["authorise/grant-state"]);
+    assert_eq!(with(|g| g.until_millis = NOW), ["authorise/grant-period"]);
+    assert!(with(|g| g.from_millis = NOW).is_empty());
+    assert_eq!(with(|g| g.from_millis = NOW + 1), ["authorise/grant-period"]);
+    assert_eq!(with(|g| g.runs_left = Some(0)), ["authorise/grant-quota"]);
+    assert!(with(|g| g.runs_left = None).is_empty());
+    assert_eq!(with(|g| g.purposes = vec!["credit".into()]), ["authorise/grant-purpose"]);
+    assert_eq!(run_with(&[grant()], None, |_| {}).len(), 2, "no purpose: neither the product's nor the grant's");
+    assert!(run_with(&[grant()], Some("marketing"), |_| {}).contains(&"authorise/purpose"));
+}
+
+#[test]
+fn two_half_grants_are_not_one() {
+    let (mut past, mut other) = (grant(), grant());
+    past.until_millis = NOW;
+    other.purposes = vec!["credit".into()];
+    assert_eq!(run_with(&[past, other], Some("research"), |_| {}), ["authorise/no-single-grant"]);
+}
+
+#[test]
+fn states_and_kinds_stop_a_run_all_at_once() {
+    let codes = run_with(&[], None, |request| {
+        request.institution.state = State::Suspended;
+        request.institution.role = Role::Business;
+        let mut facts = product(&[], ProductKind::Verification, State::Suspended);
+        facts.dataset_states = &[State::Approved, State::Retired];
+        facts.model_states = &[State::Submitted];
+        request.resource = Resource::Product(facts);
+    });
+    let mut sorted = codes.clone();
+    sorted.sort_unstable();
+    assert_eq!(
+        sorted,
+        [
+            "authorise/dataset-state",
+            "authorise/institution-state",
+            "authorise/model-state",
+            "authorise/no-grant",
+            "authorise/product-kind",
+            "authorise/product-state",
+            "authorise/purpose",
+            "authorise/role",
+        ]
+    );
+}
+
+#[test]
+fn who_submits_never_approves() {
+    let approve = |submitted_by| {
+        let request = Request {
+            institution: institution(Role::Authority),
+            action: Action::ApproveModel,
+            resource: Resource::Model(item("m", State::Submitted, submitted_by)),
+            grants: &[],
+            purpose: None,
+            now_millis: NOW,
+        };
+        authorise(&request, &SHIPPED).map_or_else(|refused| refused.codes(), |_| Vec::new())
+    };
+    assert_eq!(approve("me"), ["authorise/own-submission"]);
+    assert!(approve("them").is_empty());
+}
+
+#[test]
+fn a_question_that_does_not_fit_the_schema_is_denied() {
+    let codes = run_with(&[grant()], Some("research"), |request| request.resource = Resource::Domain);
+    assert_eq!(codes, ["authorise/denied"]);
+}
+
+/// Role × action over a resource where nothing else stands in the way: the table that reviewers read.
+#[test]
+fn the_table_of_roles_and_actions() {
+    let purposes = ["research".to_owned()];
+    let mut table = String::new();
+    for action in Action::ALL {
+        let fresh = matches!(action, Action::ApproveDataset | Action::ApproveModel | Action::ApproveProduct);
+        let state = match action {
+            _ if fresh => State::Submitted,
+            Action::Resume => State::Suspended,
+            _ => State::Approved,
+        };
+        let kind = if action == Action::Verify { ProductKind::Verification } else { ProductKind::Aggregate };
+        let resource = match action {
+            Action::ApproveDataset | Action::OpenEpoch => Resource::Dataset(item("d", state, "them")),
+            Action::WithdrawDataset => Resource::Dataset(item("d", state, "me")),
+            Action::ApproveModel => Resource::Model(item("m", state, "them")),
+            Action::ApproveProduct | Action::AddGrant | Action::Run | Action::Verify | Action::Replay => {
+                Resource::Product(product(&purposes, kind, state))
+            }
+            Action::Suspend | Action::Resume => Resource::Institution(item("other", state, "")),
+            _ => Resource::Domain,
+        };
+        write!(table, "{:<16}", action.as_str()).unwrap();
+        for role in ROLES {
+            let request = Request {
+                institution: institution(role),
+                action,
+                resource,
+                grants: &[grant()],
+                purpose: Some("research"),
+                now_millis: NOW,
+            };
+            let answer = match authorise(&request, &SHIPPED) {
+                Ok(_) => "yes".to_owned(),
+                Err(refused) => refused.codes().join("+"),
+            };
+            write!(table, " {:<16}", answer.replace("authorise/", "")).unwrap();
+        }
+        table.truncate(table.trim_end().len());
+        table.push('\n');
+    }
+    insta::assert_snapshot!("roles_and_actions", table);
+}
+
+#[test]
+fn refusals_of_a_run_in_both_languages() {
+    let purposes = ["research".to_owned()];
+    let mut facts = product(&purposes, ProductKind::Verification, State::Submitted);
+    facts.dataset_states = &[State::Suspended];
+    facts.model_states = &[State::Suspended];
+    let mut past = grant();
+    past.until_millis = 0;
+    past.runs_left = Some(0);
+    past.state = State::Suspended;
+    let request = Request {
+        institution: InstitutionFacts { state: State::Suspended, ..institution(Role::Business) },
+        action: Action::Run,
+        resource: Resource::Product(facts),
+        grants: &[past],
+        purpose: Some("marketing"),
+        now_millis: NOW,
+    };
+    insta::assert_snapshot!("refused_run", told(&authorise(&request, &SHIPPED).unwrap_err()));
+}
+
+#[test]
+fn policies_that_are_not_valid_cannot_be_built() {
+    let schema = include_str!("../../src/cedar/yunei.cedarschema");
+    let codes = |text: &str| Policies::parse(text, schema).map_or_else(|refused| refused.codes(), |_| Vec::new());
+    assert_eq!(codes("permit (principal, action"), ["policies/malformed"]);
+    assert_eq!(codes("permit (principal, action, resource) when { principal.rank == 3 };"), ["policies/invalid"]);
+    // A forbid that does not explain itself, or with a code that nobody knows.
+    assert_eq!(codes("forbid (principal, action, resource);"), ["policies/invalid"]);
+    let unknown = "@code(\"a/b\") @zh(\"无\") @en(\"no\") @hint_zh(\"无\") @hint_en(\"no\") forbid (principal, action, resource);";
+    assert_eq!(codes(unknown), ["policies/invalid"]);
+    assert_eq!(codes(&"/".repeat(MAX_POLICY_BYTES + 1)), ["policies/malformed"]);
+    assert_eq!(Policies::parse("", "entity {").unwrap_err().codes(), ["policies/malformed"]);
+}
+
+#[test]
+fn no_policies_permit_nothing() {
+    let schema = include_str!("../../src/cedar/yunei.cedarschema");
+    let empty = Policies::parse("", schema).unwrap();
+    let request = Request {
+        institution: institution(Role::Authority),
+        action: Action::ReadAudit,
+        resource: Resource::Domain,
+        grants: &[],
+        purpose: None,
+        now_millis: NOW,
+    };
+    assert_eq!(authorise(&request, &empty).unwrap_err().codes(), ["authorise/denied"]);
+}

@@ -1,0 +1,12 @@
+//! Tests of the decisions through their public face.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod attacks;
+mod authorise;
+mod fixture;
+mod forge;
+mod measures;
+mod refusals;
+mod release;
+mod verification;
