@@ -1,0 +1,39 @@
+# just --list
+
+export CARGO_TARGET_DIR := env("CARGO_TARGET_DIR", env("HOME") / ".cache/yunei-target")
+
+# the recipes
+default:
+    @just --list
+
+# the whole way once: a model is uploaded, a product runs, leaks fail, the log is checked
+demo *ARGS:
+    cargo run --release -- demo {{ ARGS }}
+
+# all tests
+test *ARGS:
+    cargo test --workspace {{ ARGS }}
+
+# what every change must pass
+ci:
+    .ci/run
+
+# format the code
+fmt:
+    cargo fmt --all
+
+# lints, as in ci
+lint:
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# documentation, as in ci
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+# append rates of the log (runtime/audit/BENCH.md)
+bench-audit:
+    cargo bench -p yunei-audit
+
+# rows per second of the sandbox
+bench-sandbox:
+    cargo bench -p yunei-sandbox
