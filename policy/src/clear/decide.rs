@@ -2,9 +2,9 @@
 
 use super::keys::domains;
 use super::limits::too_large;
-use super::measures::{Plan, Reach, expected, plan};
+use super::measures::{Plan, Reach, Share, expected, plan};
 use super::relation::{Rows, Walk};
-use super::{Clearance, KeyDomain, LeafClearance};
+use super::{Clearance, KeyDomain, LeafClearance, Mechanism, Preferences};
 use crate::accounting::{Charge, Delta, Rho, limit_of};
 use crate::facts::{Leaf, PlanFacts, PrivacyDemand};
 use crate::refusal::{Refusal, Refused};
@@ -13,6 +13,9 @@ use crate::words::ReleaseClass;
 
 /// The most rows that a unit may have in a leaf's input; more means that a join multiplies without end.
 const MOST_ROWS_PER_UNIT: u64 = 10_000_000;
+
+/// The largest weight of an aggregate.
+const MOST_WEIGHT: u32 = 1_000;
 
 /// A private leaf before the charge is split.
 struct Draft<'f> {
@@ -26,69 +29,90 @@ struct Draft<'f> {
     open: bool,
 }
 
-/// Decides over a plan. Total: it never panics, and its time and memory are bounded by the plan limits of the rules.
+/// Decides over a plan, with Gaussian noise split evenly over its sums. See [`clear_with`].
 ///
 /// # Errors
 /// All the reasons against it, at once.
 pub fn clear(facts: &PlanFacts, rules: &RuleSet) -> Result<Clearance, Refused> {
+    clear_with(facts, rules, &Preferences::default())
+}
+
+/// Decides over a plan. Total: it never panics, and its time and memory are bounded by the plan limits of the rules.
+///
+/// # Errors
+/// All the reasons against it, at once.
+pub fn clear_with(facts: &PlanFacts, rules: &RuleSet, preferences: &Preferences) -> Result<Clearance, Refused> {
     if let Some(refusal) = too_large(facts, rules.plan()) {
         return Err(refusal.into());
     }
     let mut reasons = Vec::new();
-    let drafts: Vec<Option<Draft<'_>>> =
-        facts.leaves.iter().map(|leaf| draft(leaf, facts.demand.as_ref(), rules, &mut reasons)).collect();
-    let private = drafts.iter().flatten().count();
-    let open_keys = drafts.iter().flatten().filter(|d| d.open).count();
-    let charge = if private == 0 { Charge::ZERO } else { charge(facts, rules, open_keys > 0, &mut reasons) };
+    check_weights(preferences, &mut reasons);
+    let mut drafts: Vec<Option<Draft<'_>>> = Vec::with_capacity(facts.leaves.len());
+    for (index, leaf) in facts.leaves.iter().enumerate() {
+        let weights = preferences.weights.get(index).map_or(&[][..], Vec::as_slice);
+        drafts.push(draft(leaf, facts.demand.as_ref(), rules, weights, &mut reasons));
+    }
+    let private = drafts.iter().flatten().count() as u64;
+    let open_keys = drafts.iter().flatten().filter(|d| d.open).count() as u64;
+    let whole = if private == 0 { None } else { whole(facts, rules, preferences.mechanism, &mut reasons) };
     if let Some(refused) = Refused::from_reasons(reasons) {
         return Err(refused);
     }
-    let split =
-        Split { rho: charge.rho.share(private as u64), delta: charge.delta.units() / (open_keys.max(1) as u64) };
+    let per_run = Delta::from_f64(rules.personal().threshold_delta_per_run()).unwrap_or(Delta::ZERO);
+    let threshold = Delta::from_units(per_run.units() / open_keys.max(1));
     let mut leaves = Vec::with_capacity(drafts.len());
     let mut errors = Vec::new();
+    let mut charge = Charge { rho: Rho::ZERO, delta: if open_keys > 0 { per_run } else { Delta::ZERO } };
     for (index, draft) in drafts.into_iter().enumerate() {
-        let leaf = match draft {
-            None => open_leaf(&facts.leaves[index]),
-            Some(draft) => {
+        let leaf = match (draft, whole) {
+            (Some(draft), Some(whole)) => {
                 let aggregates = &draft.leaf.aggregates;
-                let leaf = finish(draft, &split).ok_or_else(too_small)?;
+                let leaf = finish(draft, whole.part(1, private), threshold).ok_or_else(too_small)?;
                 errors.extend(expected(index, aggregates, &leaf.measures, &leaf.estimators));
                 leaf
             }
+            _ => open_leaf(&facts.leaves[index]),
         };
+        charge.rho = Rho::from_units(charge.rho.units().saturating_add(leaf.charge.rho.units()));
         leaves.push(leaf);
     }
     let class = leaves.iter().map(|l| l.class).min().unwrap_or(ReleaseClass::Open);
-    let (epsilon, delta) = match &facts.demand {
-        Some(demand) if private > 0 => (demand.epsilon, rules.personal().delta()),
-        _ => (0.0, 0.0),
+    let epsilon = facts.demand.as_ref().filter(|_| private > 0).map_or(0.0, |d| d.epsilon);
+    let delta = match preferences.mechanism {
+        _ if private == 0 => 0.0,
+        Mechanism::Gaussian => rules.personal().delta(),
+        Mechanism::Laplace => charge.delta.to_f64(),
     };
     Ok(Clearance { leaves, charge, epsilon, delta, class, expected: errors })
 }
 
-/// What each private leaf gets of the charge.
-struct Split {
-    rho: Rho,
-    /// In units of δ, for each leaf with open keys.
-    delta: u64,
+fn check_weights(preferences: &Preferences, reasons: &mut Vec<Refusal>) {
+    if preferences.weights.iter().flatten().any(|w| *w == 0 || *w > MOST_WEIGHT) {
+        reasons.push(
+            Refusal::new(
+                "privacy/weights",
+                format!("权重须在 1 与 {MOST_WEIGHT} 之间"),
+                format!("weights must lie between 1 and {MOST_WEIGHT}"),
+            )
+            .at("product.privacy.weights"),
+        );
+    }
 }
 
-fn finish(draft: Draft<'_>, split: &Split) -> Option<LeafClearance> {
+fn finish(draft: Draft<'_>, share: Share, threshold: Delta) -> Option<LeafClearance> {
     let Draft { class, keys, unit, rows_per_unit, reach, plan, open, .. } = draft;
-    let measures = plan.measures(&reach, split.rho)?;
-    let delta = if open { Delta::from_units(split.delta) } else { Delta::ZERO };
-    let threshold = plan.threshold(&measures, &reach, delta.to_f64());
+    let measures = plan.measures(&reach, share)?;
+    let delta = if open { threshold } else { Delta::ZERO };
     Some(LeafClearance {
         class,
         keys,
         unit,
         bounding: plan.bounding(&reach),
         estimators: plan.estimators(),
+        threshold: plan.threshold(&measures, &reach, delta.to_f64()),
         measures,
         rows_per_unit,
-        threshold,
-        charge: Charge { rho: split.rho, delta },
+        charge: Charge { rho: plan.cost(share)?, delta },
     })
 }
 
@@ -111,6 +135,7 @@ fn draft<'f>(
     leaf: &'f Leaf,
     demand: Option<&PrivacyDemand>,
     rules: &RuleSet,
+    weights: &[u32],
     reasons: &mut Vec<Refusal>,
 ) -> Option<Draft<'f>> {
     let mut walk = Walk::default();
@@ -128,7 +153,7 @@ fn draft<'f>(
     }
     let keys = domains(&mut walk, &rows, &leaf.keys, rules.personal().max_cells());
     let open = keys.contains(&KeyDomain::Open);
-    let plan = plan(&mut walk, &rows, &leaf.aggregates, open);
+    let plan = plan(&mut walk, &rows, &leaf.aggregates, open, weights);
     let reach = reach(&rows, &keys, &plan, demand, rules);
     let unit = rows.unit_column();
     if rows.per_unit > MOST_ROWS_PER_UNIT {
@@ -181,7 +206,8 @@ fn reach(rows: &Rows, keys: &[KeyDomain], plan: &Plan, demand: Option<&PrivacyDe
     if plan.is_sharper(&limited, &free) { limited } else { free }
 }
 
-fn charge(facts: &PlanFacts, rules: &RuleSet, open_keys: bool, reasons: &mut Vec<Refusal>) -> Charge {
+/// What the whole run may spend; nothing where the demand is refused.
+fn whole(facts: &PlanFacts, rules: &RuleSet, mechanism: Mechanism, reasons: &mut Vec<Refusal>) -> Option<Share> {
     let most = rules.personal().max_epsilon_per_run();
     let Some(demand) = &facts.demand else {
         reasons.push(
@@ -189,7 +215,7 @@ fn charge(facts: &PlanFacts, rules: &RuleSet, open_keys: bool, reasons: &mut Vec
                 .at("product.privacy")
                 .hint("加入 [product.privacy] epsilon = 0.5", "add [product.privacy] epsilon = 0.5"),
         );
-        return Charge::ZERO;
+        return None;
     };
     let epsilon = demand.epsilon;
     if epsilon.is_nan() || epsilon <= 0.0 {
@@ -197,7 +223,7 @@ fn charge(facts: &PlanFacts, rules: &RuleSet, open_keys: bool, reasons: &mut Vec
             Refusal::new("privacy/epsilon-not-positive", "epsilon 须为正数", "epsilon must be positive")
                 .at("product.privacy.epsilon"),
         );
-        return Charge::ZERO;
+        return None;
     }
     if epsilon > most {
         reasons.push(
@@ -208,7 +234,7 @@ fn charge(facts: &PlanFacts, rules: &RuleSet, open_keys: bool, reasons: &mut Vec
             )
             .at("product.privacy.epsilon"),
         );
-        return Charge::ZERO;
+        return None;
     }
     if demand.max_groups == Some(0) || demand.max_rows == Some(0) {
         reasons.push(
@@ -220,12 +246,16 @@ fn charge(facts: &PlanFacts, rules: &RuleSet, open_keys: bool, reasons: &mut Vec
             .at("product.privacy"),
         );
     }
-    let rho = limit_of(rules, epsilon).rho;
-    if rho == Rho::ZERO {
-        reasons.extend(too_small().reasons().iter().cloned());
+    match mechanism {
+        Mechanism::Laplace => Some(Share::Epsilon(epsilon)),
+        Mechanism::Gaussian => {
+            let rho = limit_of(rules, epsilon).rho;
+            if rho == Rho::ZERO {
+                reasons.extend(too_small().reasons().iter().cloned());
+            }
+            Some(Share::Rho(rho))
+        }
     }
-    let per_run = Delta::from_f64(rules.personal().threshold_delta_per_run()).unwrap_or(Delta::ZERO);
-    Charge { rho, delta: if open_keys { per_run } else { Delta::ZERO } }
 }
 
 fn too_small() -> Refused {

@@ -2,7 +2,7 @@
 
 use super::relation::{Rows, Walk};
 use super::value::{Cause, Value};
-use super::{Bounding, Estimator, ExpectedError, HalfWidth, Measure, MeasureKind, Sigma, Threshold};
+use super::{Bounding, Estimator, ExpectedError, HalfWidth, Measure, MeasureKind, Noise, Sigma, Threshold};
 use crate::accounting::Rho;
 use crate::facts::{Aggregate, AggregateFunction, Expression};
 use crate::refusal::Refusal;
@@ -21,10 +21,46 @@ struct Draft {
     offset: f64,
 }
 
+/// What a leaf, or one measure of it, may spend.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Share {
+    /// zCDP's ρ, for Gaussian noise.
+    Rho(Rho),
+    /// Pure ε, for Laplace noise.
+    Epsilon(f64),
+}
+
+impl Share {
+    /// `part / whole` of it, rounded down.
+    #[allow(clippy::cast_possible_truncation, reason = "a part is no larger than the whole")]
+    pub(crate) fn part(self, part: u64, whole: u64) -> Self {
+        let whole = whole.max(1);
+        match self {
+            Share::Rho(rho) => {
+                Share::Rho(Rho::from_units((u128::from(rho.units()) * u128::from(part) / u128::from(whole)) as u64))
+            }
+            #[allow(clippy::cast_precision_loss, reason = "weights are small")]
+            Share::Epsilon(epsilon) => {
+                Share::Epsilon((epsilon * (part as f64 / whole as f64) * (1.0 - 1e-15)).max(0.0))
+            }
+        }
+    }
+
+    /// What it costs in zCDP: a mechanism of pure ε is ε²/2-zCDP (Bun & Steinke 2016, proposition 1.4).
+    pub(crate) fn cost(self) -> Option<Rho> {
+        match self {
+            Share::Rho(rho) => Some(rho),
+            Share::Epsilon(epsilon) => Rho::from_f64(epsilon * epsilon / 2.0),
+        }
+    }
+}
+
 /// What a leaf computes, before the charge is split.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     drafts: Vec<Draft>,
+    /// The weight of each draft.
+    weights: Vec<u32>,
     estimators: Vec<Estimator>,
     threshold: Option<usize>,
 }
@@ -54,10 +90,16 @@ impl Reach {
         let norm = (full * c * c + rest * rest).sqrt();
         norm * (1.0 + 1e-12)
     }
+
+    /// The largest L1 norm of such a vector.
+    #[allow(clippy::cast_precision_loss, reason = "rounded up at the end")]
+    fn norm_1(&self, c: u32) -> f64 {
+        self.groups.saturating_mul(u64::from(c)).min(self.rows) as f64 * (1.0 + 1e-12)
+    }
 }
 
 /// The measures of a leaf's aggregates.
-pub(crate) fn plan(walk: &mut Walk, rows: &Rows, aggregates: &[Aggregate], open_keys: bool) -> Plan {
+pub(crate) fn plan(walk: &mut Walk, rows: &Rows, aggregates: &[Aggregate], open_keys: bool, weights: &[u32]) -> Plan {
     let mut plan = Plan::default();
     let values: Vec<Option<Value>> = aggregates.iter().map(|a| a.arguments.first().map(|x| rows.evaluate(x))).collect();
     // An argument that needs its rows counted anyway (for a mean) gives its sum from the centred one.
@@ -98,6 +140,7 @@ pub(crate) fn plan(walk: &mut Walk, rows: &Rows, aggregates: &[Aggregate], open_
     if open_keys {
         plan.threshold = Some(plan.units(rows.per_unit));
     }
+    plan.weigh(weights);
     plan
 }
 
@@ -168,6 +211,34 @@ impl Plan {
         Estimator::Variance { sum, squares, rows, sample, root }
     }
 
+    /// Gives each measure the largest weight of the aggregates that use it; 1 where nobody does (a threshold).
+    fn weigh(&mut self, weights: &[u32]) {
+        self.weights = vec![0; self.drafts.len()];
+        for (at, estimator) in self.estimators.iter().enumerate() {
+            let weight = weights.get(at).copied().unwrap_or(1);
+            for measure in estimator.measures().into_iter().flatten() {
+                if let Some(slot) = self.weights.get_mut(measure) {
+                    *slot = weight.max(*slot);
+                }
+            }
+        }
+        self.weights.iter_mut().for_each(|w| *w = (*w).max(1));
+    }
+
+    fn shares(&self, share: Share) -> Vec<Share> {
+        let whole = self.weights.iter().map(|w| u64::from(*w)).sum();
+        self.weights.iter().map(|w| share.part(u64::from(*w), whole)).collect()
+    }
+
+    /// What spending `share` costs in zCDP, rounded up.
+    pub(crate) fn cost(&self, share: Share) -> Option<Rho> {
+        if let Share::Rho(rho) = share {
+            return Some(rho);
+        }
+        let costs = self.shares(share).into_iter().map(Share::cost);
+        costs.map(|rho| rho.map(Rho::units)).sum::<Option<u64>>().map(Rho::from_units)
+    }
+
     /// Whether units must be told apart.
     fn counts_units(&self) -> bool {
         self.drafts.iter().any(|d| d.kind == MeasureKind::Units)
@@ -186,27 +257,30 @@ impl Plan {
         needed.then_some(Bounding { max_groups: reach.limit, max_rows_per_group: reach.rows_per_group })
     }
 
-    /// The measures with their noise: `rho` is split evenly.
-    pub(crate) fn measures(&self, reach: &Reach, rho: Rho) -> Option<Vec<Measure>> {
-        let share = rho.share(self.drafts.len() as u64);
-        self.drafts.iter().map(|draft| draft.measure(reach, share)).collect()
+    /// The measures with their noise: `share` is split by weight.
+    pub(crate) fn measures(&self, reach: &Reach, share: Share) -> Option<Vec<Measure>> {
+        let shares = self.shares(share);
+        self.drafts.iter().zip(shares).map(|(draft, share)| draft.measure(reach, share)).collect()
     }
 
     pub(crate) fn estimators(&self) -> Vec<Estimator> {
         self.estimators.clone()
     }
 
-    /// τ of open keys for `delta`: `1 + σ √(2 ln(k/δ))`.
+    /// τ of open keys for `delta`: `1 + σ √(2 ln(k/δ))` for Gaussian, `1 + b ln(k/δ)` for Laplace noise.
     ///
     /// A key that only one unit has shows iff the noise reaches τ − 1. Discrete Gaussian noise is sub-Gaussian (CKS 2020,
-    /// lemma 24), so that this has probability at most δ/k; a unit has at most k such keys.
+    /// lemma 24), and discrete Laplace noise reaches t with probability e^(−t/b) / (1 + e^(−1/b)), so that this has
+    /// probability at most δ/k; a unit has at most k such keys.
     pub(crate) fn threshold(&self, measures: &[Measure], reach: &Reach, delta: f64) -> Option<Threshold> {
         let measure = self.threshold?;
-        let sigma = measures.get(measure)?.sigma_grid();
         #[allow(clippy::cast_precision_loss, reason = "inside a logarithm, rounded up below")]
-        let keys = reach.groups as f64;
-        let tau = 1.0 + sigma * (2.0 * (keys / delta).ln()).sqrt() * (1.0 + 1e-9);
-        Some(Threshold { measure, tau })
+        let odds = (reach.groups as f64 / delta).ln();
+        let reached = match measures.get(measure)?.noise {
+            Noise::Gaussian(sigma) => sigma.to_f64() * (2.0 * odds).sqrt(),
+            Noise::Laplace(scale) => scale.to_f64() * odds,
+        };
+        Some(Threshold { measure, tau: 1.0 + reached * (1.0 + 1e-9) })
     }
 }
 
@@ -221,7 +295,7 @@ impl Draft {
         if self.kind == MeasureKind::Units { 1 } else { reach.rows_per_group }
     }
 
-    fn measure(&self, reach: &Reach, rho: Rho) -> Option<Measure> {
+    fn measure(&self, reach: &Reach, share: Share) -> Option<Measure> {
         let (lo, hi) = self.range;
         let (least, most, scale) = match self.kind {
             MeasureKind::Rows | MeasureKind::Units => (0, 1, 0),
@@ -234,7 +308,17 @@ impl Draft {
         let c = self.rows_per_group(reach);
         let magnitude = i128::max(-least, most);
         #[allow(clippy::cast_precision_loss, reason = "at most 2^32 and exact")]
-        let sensitivity = reach.norm(c) * magnitude as f64;
+        let magnitude = magnitude as f64;
+        let (sensitivity, noise) = match share {
+            Share::Rho(rho) => {
+                let sensitivity = reach.norm(c) * magnitude;
+                (sensitivity, Noise::Gaussian(Sigma::for_charge(sensitivity, rho)?))
+            }
+            Share::Epsilon(epsilon) => {
+                let sensitivity = reach.norm_1(c) * magnitude;
+                (sensitivity, Noise::Laplace(Sigma::rounded_up(sensitivity / epsilon)?))
+            }
+        };
         Some(Measure {
             kind: self.kind,
             argument: self.argument,
@@ -244,7 +328,7 @@ impl Draft {
             scale,
             per_group: (i128::from(c) * least, i128::from(c) * most),
             sensitivity,
-            sigma: Sigma::for_charge(sensitivity, rho)?,
+            noise,
         })
     }
 }
@@ -266,19 +350,42 @@ fn grid(lo: f64, hi: f64, magnitude: f64, square: bool) -> (i128, i128, i32) {
 
 impl Sigma {
     /// σ with Δ²/(2σ²) ≤ ρ (CKS 2020, theorem 4), rounded up; nothing where ρ is 0 or σ is beyond all measure.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded before the cast")]
     pub(crate) fn for_charge(sensitivity: f64, rho: Rho) -> Option<Self> {
         if rho == Rho::ZERO {
             return None;
         }
-        let sigma = sensitivity / (2.0 * rho.to_f64()).sqrt() * (1.0 + 1e-12);
-        if !(sigma > 0.0 && sigma < 1e33) {
+        Self::rounded_up(sensitivity / (2.0 * rho.to_f64()).sqrt())
+    }
+
+    /// The number as a fraction that is no smaller; nothing where it is not positive or beyond all measure.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded before the cast")]
+    pub(crate) fn rounded_up(number: f64) -> Option<Self> {
+        let number = number * (1.0 + 1e-12);
+        if !(number > 0.0 && number < 1e33) {
             return None;
         }
         // Twenty binary digits after the point where they matter; every f64 above 2^40 is near enough to a whole number.
-        let denominator: u128 = if sigma < 1_099_511_627_776.0 { 1 << 20 } else { 1 };
-        let numerator = (sigma * denominator as f64).ceil() as u128 + 1;
+        let denominator: u128 = if number < 1_099_511_627_776.0 { 1 << 20 } else { 1 };
+        let numerator = (number * denominator as f64).ceil() as u128 + 1;
         Some(Self { numerator, denominator })
+    }
+
+    /// As a number, for what is not noise.
+    #[allow(clippy::cast_precision_loss, reason = "the exact fraction goes to the sampler")]
+    pub(crate) fn to_f64(self) -> f64 {
+        self.numerator as f64 / self.denominator as f64
+    }
+}
+
+impl Estimator {
+    /// The measures that it is made of.
+    pub(crate) fn measures(&self) -> [Option<usize>; 3] {
+        match *self {
+            Estimator::Count { rows } => [Some(rows), None, None],
+            Estimator::Sum { sum, rows } => [Some(sum), rows, None],
+            Estimator::Avg { sum, rows } => [Some(sum), Some(rows), None],
+            Estimator::Variance { sum, squares, rows, .. } => [Some(sum), Some(squares), Some(rows)],
+        }
     }
 }
 
@@ -289,7 +396,14 @@ pub(crate) fn expected(
     measures: &[Measure],
     estimators: &[Estimator],
 ) -> Vec<ExpectedError> {
-    let sigma = |at: usize| measures[at].sigma_grid() / 2f64.powi(measures[at].scale());
+    // Half of the 95 % interval over z: for Laplace noise P(|X| > b ln 20) is at most 5 %.
+    let sigma = |at: usize| {
+        let grid = match measures[at].noise {
+            Noise::Gaussian(sigma) => sigma.to_f64(),
+            Noise::Laplace(scale) => scale.to_f64() * 20f64.ln() / Z95,
+        };
+        grid / 2f64.powi(measures[at].scale())
+    };
     let reach = |at: usize| (measures[at].hi() - measures[at].lo()) / 2.0;
     let all = aggregates.iter().zip(estimators).enumerate();
     all.map(|(aggregate, (facts, estimator))| {

@@ -15,7 +15,7 @@ mod relation;
 mod usage;
 mod value;
 
-pub use decide::clear;
+pub use decide::{clear, clear_with};
 pub(crate) use measures::Z95;
 
 use crate::accounting::Charge;
@@ -215,10 +215,40 @@ pub struct Measure {
     pub(crate) scale: i32,
     pub(crate) per_group: (i128, i128),
     pub(crate) sensitivity: f64,
-    pub(crate) sigma: Sigma,
+    pub(crate) noise: Noise,
 }
 
-/// A standard deviation in grid units: `numerator / denominator`, rounded up.
+/// Which noise is added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Mechanism {
+    /// Discrete Gaussian noise, accounted in zCDP: the better one for many numbers, and for many runs of a budget.
+    #[default]
+    Gaussian,
+    /// Discrete Laplace noise: the run is ε-differentially private without δ (but for the thresholds of open keys). Sharper
+    /// for a single count, and dearer: it costs ε²/2 of ρ.
+    Laplace,
+}
+
+/// What a product prefers where its privacy demand leaves a choice.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Preferences {
+    /// The noise.
+    pub mechanism: Mechanism,
+    /// How much of a leaf's charge each aggregate gets in relation to the others, by leaf and aggregate; 1 where nothing
+    /// is given. A sum that several aggregates share gets the largest of their weights.
+    pub weights: Vec<Vec<u32>>,
+}
+
+/// The noise of a measure, in grid units.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Noise {
+    /// With this standard deviation.
+    Gaussian(Sigma),
+    /// With this scale b: P(x) is proportional to e^(−|x|/b).
+    Laplace(Sigma),
+}
+
+/// A positive number: `numerator / denominator`, rounded up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Sigma {
     pub(crate) numerator: u128,
@@ -261,18 +291,30 @@ impl Measure {
         self.per_group
     }
 
-    /// By how much the vector of the sums over all cells may change in L2 when one unit comes or goes, in grid units.
+    /// By how much the vector of the sums over all cells may change when one unit comes or goes, in grid units: in L2 for
+    /// Gaussian noise, in L1 for Laplace noise.
     pub fn sensitivity(&self) -> f64 {
         self.sensitivity
     }
 
-    /// The standard deviation of the noise, in grid units.
-    #[allow(clippy::cast_precision_loss, reason = "for showing")]
+    /// The standard deviation of the noise, in grid units (an upper bound for discrete Laplace noise).
     pub fn sigma_grid(&self) -> f64 {
-        self.sigma.numerator as f64 / self.sigma.denominator as f64
+        match self.noise {
+            Noise::Gaussian(sigma) => sigma.to_f64(),
+            Noise::Laplace(scale) => scale.to_f64() * std::f64::consts::SQRT_2,
+        }
     }
 
-    /// What one row contributes, in grid units, where its value is `value`; 0 where the value is NaN.
+    /// Which noise it gets.
+    pub fn mechanism(&self) -> Mechanism {
+        match self.noise {
+            Noise::Gaussian(_) => Mechanism::Gaussian,
+            Noise::Laplace(_) => Mechanism::Laplace,
+        }
+    }
+
+    /// What one row contributes, in grid units, where its value is `value`; a NaN contributes 0 to sums. Halves are rounded
+    /// to even.
     ///
     /// The one definition of the arithmetic: the engine's vectorised form must agree with it bit by bit.
     #[allow(clippy::cast_possible_truncation, reason = "the constructor bounds |result| by 2^40")]
@@ -281,8 +323,8 @@ impl Measure {
         let grid = 2f64.powi(self.scale);
         match self.kind {
             MeasureKind::Rows | MeasureKind::Units => 1,
-            MeasureKind::Sum => (centred * grid).round() as i64,
-            MeasureKind::SumOfSquares => (centred * centred * grid).round() as i64,
+            MeasureKind::Sum => (centred * grid).round_ties_even() as i64,
+            MeasureKind::SumOfSquares => (centred * centred * grid).round_ties_even() as i64,
         }
     }
 }

@@ -1,20 +1,45 @@
 //! Estimates and their intervals from noisy sums.
 
 use super::Estimate;
-use crate::clear::{Estimator, Measure};
+use crate::clear::{Estimator, Measure, Noise};
 
 /// Standard normal quantiles of two-sided intervals: 95 %, and 95 % shared by two and by three statements (Bonferroni).
 const Z: f64 = crate::clear::Z95;
 const Z_OF_2: f64 = 2.241_402_727_604_947;
 const Z_OF_3: f64 = 2.393_979_800_185_093;
 
+/// How far noise spreads, in grid units: half the widths of intervals that hold with 95 %, and with 95 % for two and for
+/// three statements together (Bonferroni).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Spread {
+    halves: [f64; 3],
+    gaussian: bool,
+}
+
+impl Spread {
+    pub(crate) fn of(noise: Noise) -> Self {
+        match noise {
+            Noise::Gaussian(sigma) => {
+                let sigma = sigma.to_f64();
+                let exact = half_width_on_grid(sigma);
+                Self { halves: [exact, exact.max(Z_OF_2 * sigma), exact.max(Z_OF_3 * sigma)], gaussian: true }
+            }
+            Noise::Laplace(scale) => {
+                // P(|X| > t) = 2 e^(−(t+1)/b) / (1 + e^(−1/b)) for whole t.
+                let b = scale.to_f64();
+                let half = |miss: f64| (b * (2.0 / (miss * (1.0 + (-1.0 / b).exp()))).ln() - 1.0).ceil().max(0.0);
+                Self { halves: [half(0.05), half(0.05 / 2.0), half(0.05 / 3.0)], gaussian: false }
+            }
+        }
+    }
+}
+
 /// A measure's noisy sum in the unit of its value, and the spread of its noise.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Noisy {
     value: f64,
-    sigma: f64,
-    /// Half the width of an exact 95 % interval: at least `Z σ`, more where the grid is coarse beside σ.
-    half: f64,
+    halves: [f64; 3],
+    gaussian: bool,
     lo: f64,
     hi: f64,
     offset: f64,
@@ -22,23 +47,26 @@ pub(crate) struct Noisy {
 
 impl Noisy {
     #[allow(clippy::cast_precision_loss, reason = "the noise is far above the last bits")]
-    pub(crate) fn new(measure: &Measure, half_grid: f64, sum: i128) -> Self {
+    pub(crate) fn new(measure: &Measure, spread: Spread, sum: i128) -> Self {
         let step = 2f64.powi(-measure.scale());
         Self {
             value: sum as f64 * step,
-            sigma: measure.sigma_grid() * step,
-            half: half_grid * step,
+            halves: spread.halves.map(|half| half * step),
+            gaussian: spread.gaussian,
             lo: measure.lo(),
             hi: measure.hi(),
             offset: measure.offset(),
         }
     }
-}
 
-impl Noisy {
     /// The noisy sum.
     pub(crate) fn value(&self) -> f64 {
         self.value
+    }
+
+    /// Half the width of an interval that holds with 95 % together with `statements − 1` others.
+    fn half(&self, statements: usize) -> f64 {
+        self.halves[statements.clamp(1, 3) - 1]
     }
 }
 
@@ -67,11 +95,13 @@ pub(crate) fn half_width_on_grid(sigma: f64) -> f64 {
 /// The estimate of one aggregate.
 pub(crate) fn estimate(estimator: &Estimator, sums: &[Noisy]) -> Estimate {
     match *estimator {
-        Estimator::Count { rows } => around(sums[rows].value, sums[rows].half),
-        Estimator::Sum { sum, rows: None } => around(sums[sum].value, sums[sum].half),
+        Estimator::Count { rows } => around(sums[rows].value, sums[rows].half(1)),
+        Estimator::Sum { sum, rows: None } => around(sums[sum].value, sums[sum].half(1)),
         Estimator::Sum { sum, rows: Some(rows) } => {
             let (s, n) = (&sums[sum], &sums[rows]);
-            around(s.value + s.offset * n.value, s.half.hypot(s.offset * n.half))
+            let half =
+                if s.gaussian { s.half(1).hypot(s.offset * n.half(1)) } else { s.half(2) + s.offset.abs() * n.half(2) };
+            around(s.value + s.offset * n.value, half)
         }
         Estimator::Avg { sum, rows } => mean(&sums[sum], &sums[rows]),
         Estimator::Variance { sum, squares, rows, sample, root } => {
@@ -92,7 +122,7 @@ fn square_root(of: Estimate) -> Estimate {
 /// The mean, from the centred sum S and the count N, both noisy.
 fn mean(s: &Noisy, n: &Noisy) -> Estimate {
     let (lo, hi) = (s.lo - s.offset, s.hi - s.offset);
-    let (low, high) = ratio(s, n, Z, lo, hi);
+    let (low, high) = ratio(s, n, 1, lo, hi);
     let value = (n.value >= 1.0).then(|| (s.value / n.value).clamp(lo, hi) + s.offset);
     if value.is_none() {
         return Estimate { value, low: s.lo, high: s.hi };
@@ -100,13 +130,18 @@ fn mean(s: &Noisy, n: &Noisy) -> Estimate {
     Estimate { value, low: low + s.offset, high: high + s.offset }
 }
 
-/// The set of θ that the noisy S and N do not contradict at quantile `z`, within `[lo, hi]` (Fieller 1954): with
-/// independent Gaussian noise, S − θN has variance σs² + θ²σn², whatever the truth is, so that
-/// (S − θN)² ≤ z² (σs² + θ² σn²) holds for the true ratio with the quantile's probability exactly.
-fn ratio(s: &Noisy, n: &Noisy, z: f64, lo: f64, hi: f64) -> (f64, f64) {
-    // A discrete count's interval is a little wider than zσ where its σ is small; the ratio takes the wider.
-    let widen = |x: &Noisy| (x.half / (Z * x.sigma)).max(1.0) * x.sigma * z;
-    let (es, en) = (widen(s), widen(n));
+/// The set of θ that the noisy S and N do not contradict, within `[lo, hi]`, holding with 95 % together with
+/// `statements − 1` others.
+///
+/// Gaussian noise (Fieller 1954): S − θN has variance σs² + θ²σn², whatever the truth is, so that
+/// (S − θN)² ≤ z² (σs² + θ² σn²) holds for the true ratio with the quantile's probability. Laplace noise: the ratios of all
+/// pairs in two intervals that hold together.
+fn ratio(s: &Noisy, n: &Noisy, statements: usize, lo: f64, hi: f64) -> (f64, f64) {
+    if !s.gaussian {
+        // Each statement about a ratio is two about sums; three statements share the count's.
+        return ratio_of_intervals(s, n, statements + 1, lo, hi);
+    }
+    let (es, en) = (s.half(statements), n.half(statements));
     let a = n.value * n.value - en * en;
     let b = s.value * n.value;
     let c = s.value * s.value - es * es;
@@ -119,19 +154,31 @@ fn ratio(s: &Noisy, n: &Noisy, z: f64, lo: f64, hi: f64) -> (f64, f64) {
     (((b - root) / a).clamp(lo, hi), ((b + root) / a).clamp(lo, hi))
 }
 
+fn ratio_of_intervals(s: &Noisy, n: &Noisy, statements: usize, lo: f64, hi: f64) -> (f64, f64) {
+    let (es, en) = (s.half(statements), n.half(statements));
+    let (least, most) = (n.value - en, n.value + en);
+    if least <= 0.0 {
+        return (lo, hi);
+    }
+    let (low, high) = (s.value - es, s.value + es);
+    let low = if low < 0.0 { low / least } else { low / most };
+    let high = if high < 0.0 { high / most } else { high / least };
+    (low.clamp(lo, hi), high.clamp(lo, hi))
+}
+
 /// The variance E[(x−c)²] − (E[x]−c)², from intervals of both means that hold together (Bonferroni).
 fn variance(s: &Noisy, squares: &Noisy, n: &Noisy, sample: bool) -> Estimate {
     let h = (s.lo - s.offset).abs().max((s.hi - s.offset).abs());
     let most = h * h;
-    let z = if sample { Z_OF_3 } else { Z_OF_2 };
-    let (m1_low, m1_high) = ratio(s, n, z, -h, h);
-    let (m2_low, m2_high) = ratio(squares, n, z, 0.0, most);
+    let statements = if sample { 3 } else { 2 };
+    let (m1_low, m1_high) = ratio(s, n, statements, -h, h);
+    let (m2_low, m2_high) = ratio(squares, n, statements, 0.0, most);
     let squared = [m1_low * m1_low, m1_high * m1_high];
     let least_square = if m1_low <= 0.0 && m1_high >= 0.0 { 0.0 } else { squared[0].min(squared[1]) };
     let low = (m2_low - squared[0].max(squared[1])).clamp(0.0, most);
     let high = (m2_high - least_square).clamp(0.0, most);
     let enough = if sample { 2.0 } else { 1.0 };
-    let (factor_low, factor, factor_high) = if sample { correction(n, z) } else { (1.0, 1.0, 1.0) };
+    let (factor_low, factor, factor_high) = if sample { correction(n, statements) } else { (1.0, 1.0, 1.0) };
     let value = (n.value >= enough).then(|| {
         let (m1, m2) = (s.value / n.value, squares.value / n.value);
         ((m2 - m1 * m1) * factor).clamp(0.0, most * 2.0)
@@ -145,8 +192,8 @@ fn variance(s: &Noisy, squares: &Noisy, n: &Noisy, sample: bool) -> Estimate {
 }
 
 /// n/(n − 1) and its interval.
-fn correction(n: &Noisy, z: f64) -> (f64, f64, f64) {
-    let half = n.half.max(z * n.sigma);
+fn correction(n: &Noisy, statements: usize) -> (f64, f64, f64) {
+    let half = n.half(statements);
     let of = |n: f64| {
         let n = n.max(2.0);
         n / (n - 1.0)

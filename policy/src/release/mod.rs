@@ -9,8 +9,8 @@ use crate::clear::{KeyDomain, LeafClearance, Measure};
 use crate::facts::Literal;
 use crate::keys::{Ordered, ordered};
 use crate::refusal::Refusal;
-use estimate::{Noisy, estimate, half_width_on_grid};
-use noise::{Noise, stream};
+use estimate::{Noisy, Spread, estimate};
+use noise::{Sampler, stream};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -118,8 +118,8 @@ pub fn release(
     if leaf.measures().is_empty() {
         return Err(failed());
     }
-    let samplers: Vec<Sampler<'_>> =
-        leaf.measures().iter().map(Sampler::new).collect::<Option<_>>().ok_or_else(failed)?;
+    let samplers: Vec<Source<'_>> =
+        leaf.measures().iter().map(Source::new).collect::<Option<_>>().ok_or_else(failed)?;
     let domains = Domains::of(leaf);
     let mut raw = domains.arrange(cells, leaf.measures().len()).ok_or_else(failed)?;
     if !leaf.is_thresholded() {
@@ -131,9 +131,9 @@ pub fn release(
         let mut noisy = Vec::with_capacity(samplers.len());
         for (at, sampler) in samplers.iter().enumerate() {
             let mut rng = stream(seed, leaf_index, at, &canonical);
-            let noise = sampler.noise.draw(&mut rng).ok_or_else(failed)?;
+            let noise = sampler.sampler.draw(&mut rng).ok_or_else(failed)?;
             let sum = cell.sums[at].checked_add(noise).ok_or_else(failed)?;
-            noisy.push(Noisy::new(sampler.measure, sampler.half, sum));
+            noisy.push(Noisy::new(sampler.measure, sampler.spread, sum));
         }
         if leaf.threshold.is_some_and(|t| noisy[t.measure].value() < t.tau) {
             continue;
@@ -144,16 +144,16 @@ pub fn release(
     Ok(ReleasedCells { rows })
 }
 
-struct Sampler<'m> {
+/// Where the noise of a measure comes from, and how far it spreads.
+struct Source<'m> {
     measure: &'m Measure,
-    noise: Noise,
-    half: f64,
+    sampler: Sampler,
+    spread: Spread,
 }
 
-impl<'m> Sampler<'m> {
+impl<'m> Source<'m> {
     fn new(measure: &'m Measure) -> Option<Self> {
-        let half = half_width_on_grid(measure.sigma_grid());
-        Some(Self { measure, noise: Noise::new(measure.sigma)?, half })
+        Some(Self { measure, sampler: Sampler::new(measure.noise)?, spread: Spread::of(measure.noise) })
     }
 }
 

@@ -1,30 +1,37 @@
-//! Exact discrete Gaussian noise (Canonne, Kamath & Steinke 2020), one independent stream per number.
+//! Exact discrete Gaussian and Laplace noise (Canonne, Kamath & Steinke 2020), one independent stream per number.
 
 use super::Seed;
-use crate::clear::Sigma;
+use crate::clear::{Noise, Sigma};
 use crate::keys::Ordered;
 use prio::dp::Rational;
-use prio::dp::distributions::DiscreteGaussian;
+use prio::dp::distributions::{DiscreteGaussian, DiscreteLaplace};
 use rand::distr::Distribution;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use sha2::{Digest, Sha256};
 
 /// The sampler of one measure.
-pub(crate) struct Noise {
-    gaussian: DiscreteGaussian,
+pub(crate) enum Sampler {
+    Gaussian(DiscreteGaussian),
+    Laplace(DiscreteLaplace),
 }
 
-impl Noise {
-    /// Nothing where σ is not a number that the sampler takes; a cleared measure's always is.
-    pub(crate) fn new(sigma: Sigma) -> Option<Self> {
-        let sigma = Rational::from_unsigned(sigma.numerator, sigma.denominator).ok()?;
-        DiscreteGaussian::new(sigma).ok().map(|gaussian| Self { gaussian })
+impl Sampler {
+    /// Nothing where the parameter is not a number that the sampler takes; a cleared measure's always is.
+    pub(crate) fn new(noise: Noise) -> Option<Self> {
+        let rational = |x: Sigma| Rational::from_unsigned(x.numerator, x.denominator).ok();
+        match noise {
+            Noise::Gaussian(sigma) => DiscreteGaussian::new(rational(sigma)?).ok().map(Self::Gaussian),
+            Noise::Laplace(scale) => DiscreteLaplace::new(rational(scale)?).ok().map(Self::Laplace),
+        }
     }
 
     /// One draw from `rng`; nothing where it does not fit, which has no probability to speak of.
     pub(crate) fn draw(&self, rng: &mut ChaCha20Rng) -> Option<i128> {
-        i128::try_from(self.gaussian.sample(rng)).ok()
+        match self {
+            Self::Gaussian(gaussian) => i128::try_from(gaussian.sample(rng)).ok(),
+            Self::Laplace(laplace) => i128::try_from(laplace.sample(rng)).ok(),
+        }
     }
 }
 

@@ -2,13 +2,13 @@
 
 use super::Seed;
 use super::estimate::half_width_on_grid;
-use super::noise::{Noise, stream};
+use super::noise::{Sampler, stream};
 use crate::accounting::Rho;
-use crate::clear::Sigma;
+use crate::clear::{Noise, Sigma};
 use std::collections::HashMap;
 
 fn draws(sigma: Sigma, count: usize) -> Vec<i128> {
-    let noise = Noise::new(sigma).unwrap();
+    let noise = Sampler::new(Noise::Gaussian(sigma)).unwrap();
     let mut rng = stream(&Seed::from_bytes([3; 32]), 0, 0, &[]);
     (0..count).map(|_| noise.draw(&mut rng).unwrap()).collect()
 }
