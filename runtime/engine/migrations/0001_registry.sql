@@ -83,7 +83,9 @@ CREATE TABLE runs (
     purpose     TEXT NOT NULL,
     grant_id    TEXT REFERENCES grants (id),
     question    TEXT CHECK (length(question) = 64),
-    state       TEXT NOT NULL CHECK (state IN ('authorised', 'charged', 'executed', 'released', 'failed', 'refused')),
+    state       TEXT NOT NULL CHECK (
+        state IN ('authorised', 'charged', 'executed', 'released', 'failed', 'refused', 'repeated')
+    ),
     at          INTEGER NOT NULL,
     changed_at  INTEGER NOT NULL
 ) STRICT;

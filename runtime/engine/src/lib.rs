@@ -1,4 +1,29 @@
-//! Catalogue, registry, plan, execution and release.
+//! Catalogue, registry, plan, execution and release: the inside of a domain. [`Domain`] is its face.
+//!
+//! The story of one use is told from top to bottom in [`pipeline`].
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod catalogue;
+pub mod dates;
+mod digest;
+pub mod domain;
+mod error;
+mod execute;
+mod functions;
+mod home;
+pub mod pipeline;
+mod plan;
+pub mod product;
 pub mod registry;
+mod release;
+mod text;
+pub mod verify;
+
+pub use domain::{Clock, Domain, GrantRequest, Submission};
+pub use error::DomainError;
+pub use execute::{Charged, Executed};
+pub use pipeline::{RunAnswer, RunRequest};
+pub use plan::{Checked, Planned};
+pub use release::{Format, Released};
+pub use verify::{Answer, VerifyAnswer, VerifyRequest};

@@ -211,6 +211,18 @@ impl Store {
         Ok(spent.unwrap_or((0, 0)))
     }
 
+    /// What the last charge in a scope cost; `None` where there was none.
+    ///
+    /// # Errors
+    /// What keeps the store from being read.
+    pub async fn last_charge(&self, scope_key: &str) -> Result<Option<(i64, i64)>, StoreError> {
+        let last = sqlx::query_as("SELECT rho, delta FROM ledger WHERE scope_key = ? ORDER BY at DESC LIMIT 1")
+            .bind(scope_key)
+            .fetch_optional(&self.read)
+            .await?;
+        Ok(last)
+    }
+
     /// What is spent in every scope where something was, by scope.
     ///
     /// # Errors

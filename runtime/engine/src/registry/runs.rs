@@ -199,6 +199,16 @@ impl Store {
         Self::commit(tx, audit).await
     }
 
+    /// An executed verification has its answer: `released`, without a file.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::State`] where it is not `executed`.
+    pub async fn finish_verification(&self, id: &str, at: i64, audit: AuditEntry<'_>) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        advance(&mut tx, id, RunState::Released, at).await?;
+        Self::commit(tx, audit).await
+    }
+
     /// Moves a run to `executed`, `failed` or `refused`. Charging and releasing have methods of their own.
     ///
     /// # Errors
@@ -210,7 +220,7 @@ impl Store {
         at: i64,
         audit: AuditEntry<'_>,
     ) -> Result<(), StoreError> {
-        if !matches!(to, RunState::Executed | RunState::Failed | RunState::Refused) {
+        if !matches!(to, RunState::Executed | RunState::Failed | RunState::Refused | RunState::Repeated) {
             return Err(StoreError::Limit("run state"));
         }
         let mut tx = self.begin().await?;

@@ -37,11 +37,13 @@ pub enum RunState {
     Failed,
     /// Policy refuses it. Final.
     Refused,
+    /// The question was answered before; the recorded release was given again, free. Final.
+    Repeated,
 }
 
 impl RunState {
-    const ALL: [Self; 6] =
-        [Self::Authorised, Self::Charged, Self::Executed, Self::Released, Self::Failed, Self::Refused];
+    const ALL: [Self; 7] =
+        [Self::Authorised, Self::Charged, Self::Executed, Self::Released, Self::Failed, Self::Refused, Self::Repeated];
 
     /// The word in the store and in JSON.
     pub const fn as_str(self) -> &'static str {
@@ -52,6 +54,7 @@ impl RunState {
             Self::Released => "released",
             Self::Failed => "failed",
             Self::Refused => "refused",
+            Self::Repeated => "repeated",
         }
     }
 
@@ -63,7 +66,7 @@ impl RunState {
     pub fn may_become(self, to: Self) -> bool {
         matches!(
             (self, to),
-            (Self::Authorised, Self::Charged | Self::Refused)
+            (Self::Authorised, Self::Charged | Self::Refused | Self::Repeated)
                 | (Self::Charged, Self::Executed)
                 | (Self::Executed, Self::Released)
                 | (Self::Authorised | Self::Charged | Self::Executed, Self::Failed)
@@ -72,7 +75,7 @@ impl RunState {
 
     /// Whether the run is over.
     pub fn is_final(self) -> bool {
-        matches!(self, Self::Released | Self::Failed | Self::Refused)
+        matches!(self, Self::Released | Self::Failed | Self::Refused | Self::Repeated)
     }
 }
 
@@ -112,6 +115,7 @@ mod tests {
         let allowed = [
             (Authorised, Charged),
             (Authorised, Refused),
+            (Authorised, RunState::Repeated),
             (Authorised, Failed),
             (Charged, Executed),
             (Charged, Failed),

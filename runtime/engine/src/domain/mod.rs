@@ -1,0 +1,277 @@
+//! [`Domain`]: the face of everything inside a home.
+
+mod budget;
+mod read;
+mod sources;
+mod submit;
+mod views;
+
+pub use budget::BudgetView;
+pub(crate) use sources::Resolved;
+pub(crate) use submit::CheckedModel;
+pub use submit::{GrantRequest, Submission};
+pub use views::{Checkup, ColumnView, DatasetView, Expected, GrantView, InstitutionView, ModelView, ProductView};
+
+use crate::error::DomainError;
+use crate::home::{Home, random_seed};
+use crate::registry::{AuditEntry, FileStore, RunState, Store};
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use serde_json::{Map, Value};
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use yunei_audit::{Entry, Log, LogError, Recorded};
+use yunei_policy::authorise::{Authorised, InstitutionFacts, Policies, Request, Resource, authorise};
+use yunei_policy::rules::RuleSet;
+use yunei_policy::words::Role;
+use yunei_policy::{Refusal, Text};
+use yunei_sandbox::{Sandbox, SandboxConfig};
+
+/// At most how much memory a query's operators may hold before they spill, bytes.
+const QUERY_MEMORY: usize = 2 << 30;
+
+/// Milliseconds since 1970-01-01 UTC, from wherever the caller takes the time.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// A domain that this process has open: registry, ledger, log, sandbox, rules.
+pub struct Domain {
+    pub(crate) home: Home,
+    pub(crate) store: Store,
+    pub(crate) files: FileStore,
+    pub(crate) log: Log,
+    pub(crate) sandbox: Sandbox,
+    pub(crate) rules: RuleSet,
+    pub(crate) policies: Policies,
+    pub(crate) runtime: Arc<RuntimeEnv>,
+    clock: Clock,
+}
+
+impl std::fmt::Debug for Domain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Domain").field("name", &self.home.name()).finish_non_exhaustive()
+    }
+}
+
+/// The institutions that a new home knows: one per role, by the role's name.
+const FIRST_INSTITUTIONS: [(&str, Role, &str, &str); 4] = [
+    ("authority", Role::Authority, "数据主管部门", "Data authority"),
+    ("holder", Role::Holder, "数据提供单位", "Data holder"),
+    ("operator", Role::Operator, "运营机构", "Operating institution"),
+    ("business", Role::Business, "核验需求企业", "Business"),
+];
+
+impl Domain {
+    /// Makes a domain in an empty or absent folder: keys, rules, store, log, and one institution per role.
+    ///
+    /// # Errors
+    /// `home/exists` where the folder is not empty; `rules/…` where the rules are no rule set.
+    pub async fn create(root: &Path, name: &str, rules: Option<&str>, clock: Clock) -> Result<Self, DomainError> {
+        let (home, key) = Home::create(root, name, rules)?;
+        let store = Store::create(&home.path("store.sqlite")).await?;
+        let log = Log::create(&home.path("log"), key)?;
+        let domain = Self::assemble(home, store, log, clock)?;
+        for (id, role, zh, en) in FIRST_INSTITUTIONS {
+            let note =
+                domain.note("institution.added", [("institution", id.into()), ("role", role.to_string().into())])?;
+            domain.store.add_institution(id, role, &Text::new(zh, en), note.at, note.audit()?).await?;
+            domain.settle_only(note).await?;
+        }
+        Ok(domain)
+    }
+
+    /// Opens a domain; brings log and registry together where the last process was killed between them.
+    ///
+    /// # Errors
+    /// `home/absent`, `home/busy`, and what is wrong with store, keys or log.
+    pub async fn open(root: &Path, clock: Clock) -> Result<Self, DomainError> {
+        let (home, key) = Home::open(root)?;
+        let store = Store::open(&home.path("store.sqlite")).await?;
+        let log = match Log::open(&home.path("log"), key) {
+            Ok(log) => log,
+            Err(error) => {
+                store.close().await;
+                return Err(error.into());
+            }
+        };
+        let domain = Self::assemble(home, store, log, clock)?;
+        domain.recover().await?;
+        Ok(domain)
+    }
+
+    fn assemble(home: Home, store: Store, log: Log, clock: Clock) -> Result<Self, DomainError> {
+        let (rules, policies) = home.policy()?;
+        let files = FileStore::open(&home.path("files"))?;
+        let internal = |place: &'static str| {
+            DomainError::Unavailable(Refusal::new("engine/internal", "系统内部错误", "an internal error").at(place))
+        };
+        let sandbox = Sandbox::new(SandboxConfig::default()).map_err(|_| internal("sandbox"))?;
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(FairSpillPool::new(QUERY_MEMORY)))
+            .with_temp_file_path(home.path("tmp"))
+            .build_arc()
+            .map_err(|_| internal("runtime"))?;
+        Ok(Self { home, store, files, log, sandbox, rules, policies, runtime, clock })
+    }
+
+    /// Closes the store. A domain that is dropped instead loses nothing.
+    pub async fn close(self) {
+        self.store.close().await;
+    }
+
+    /// Runs an aggregate product; see [`crate::pipeline`].
+    ///
+    /// # Errors
+    /// All the reasons why it is refused; `run/failed` for anything after data was opened.
+    pub async fn run(&self, request: &crate::RunRequest) -> Result<crate::RunAnswer, DomainError> {
+        crate::pipeline::run(self, request).await
+    }
+
+    /// Answers a verification; see [`crate::verify`].
+    ///
+    /// # Errors
+    /// All the reasons why it is refused; `run/failed` for anything after data was opened.
+    pub async fn verify(&self, request: &crate::VerifyRequest) -> Result<crate::VerifyAnswer, DomainError> {
+        crate::verify::verify(self, request).await
+    }
+
+    /// Now, milliseconds since 1970-01-01 UTC.
+    pub fn now(&self) -> i64 {
+        (self.clock)()
+    }
+
+    /// The domain's name.
+    pub fn name(&self) -> &str {
+        self.home.name()
+    }
+
+    /// The key with which its receipts are checked.
+    pub fn verifying_key(&self) -> yunei_audit::VerifyingKey {
+        self.log.verifying_key()
+    }
+
+    /// The rules in force.
+    pub fn rules(&self) -> &RuleSet {
+        &self.rules
+    }
+
+    /// The log.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// An audit entry to be written with a change.
+    pub(crate) fn note(
+        &self,
+        kind: &'static str,
+        fields: impl IntoIterator<Item = (&'static str, Value)>,
+    ) -> Result<Note, DomainError> {
+        Note::new(kind, self.now(), fields)
+    }
+
+    /// Puts the entry of a change that the store holds already into the log; the value is recorded from then on.
+    pub(crate) async fn settle<T: Send + 'static>(&self, note: Note, value: T) -> Result<Recorded<T>, DomainError> {
+        let log = self.log.clone();
+        let Note { id, entry, .. } = note;
+        let recorded = tokio::task::spawn_blocking(move || log.record(entry, value))
+            .await
+            .map_err(|_| DomainError::from(LogError::Stopped))??;
+        self.store.outbox_done(&id, recorded.position().index()).await?;
+        Ok(recorded)
+    }
+
+    /// The same for a change after which nothing waits for its record.
+    pub(crate) async fn settle_only(&self, note: Note) -> Result<(), DomainError> {
+        self.settle(note, ()).await.map(drop)
+    }
+
+    /// Asks the policies whether an institution may do something.
+    pub(crate) async fn authorise(
+        &self,
+        actor: &str,
+        action: yunei_policy::authorise::Action,
+        resource: Resource<'_>,
+    ) -> Result<Authorised, DomainError> {
+        let institution = self.institution(actor).await?;
+        let request = Request {
+            institution: InstitutionFacts { id: &institution.id, role: institution.role, state: institution.state },
+            action,
+            resource,
+            grants: &[],
+            purpose: None,
+            now_millis: self.now(),
+        };
+        Ok(authorise(&request, &self.policies)?)
+    }
+
+    pub(crate) async fn institution(&self, id: &str) -> Result<crate::registry::Institution, DomainError> {
+        self.store.institution(id).await.map_err(|e| match e {
+            crate::registry::StoreError::NotFound { .. } => DomainError::not_found("机构", "institution", id),
+            other => other.into(),
+        })
+    }
+
+    /// After a kill: entries whose change is durable but which never reached the log are appended now, and runs that
+    /// were under way are closed as failed. Their charges stand.
+    async fn recover(&self) -> Result<(), DomainError> {
+        let pending = self.store.outbox_pending().await?;
+        if !pending.is_empty() {
+            let mut at = HashMap::new();
+            for found in self.log.entries(0..self.log.size()) {
+                let (index, entry) = found?;
+                if let Some(Value::String(id)) = entry.fields().get("id") {
+                    at.insert(id.clone(), index);
+                }
+            }
+            for waiting in pending {
+                let index = match at.get(&waiting.id) {
+                    Some(index) => *index,
+                    None => {
+                        let entry = Entry::parse(waiting.json.as_bytes()).map_err(LogError::from)?;
+                        self.log.append(entry)?.index()
+                    }
+                };
+                self.store.outbox_done(&waiting.id, index).await?;
+            }
+        }
+        for run in self.store.unfinished_runs().await? {
+            let note = self.note("run.interrupted", [("run", run.id.clone().into())])?;
+            self.store.set_run_state(&run.id, RunState::Failed, note.at, note.audit()?).await?;
+            self.settle_only(note).await?;
+        }
+        Ok(())
+    }
+}
+
+/// An audit entry under a fresh id.
+pub(crate) struct Note {
+    pub(crate) id: String,
+    pub(crate) at: i64,
+    entry: Entry,
+    json: String,
+}
+
+impl Note {
+    fn new(
+        kind: &'static str,
+        at: i64,
+        fields: impl IntoIterator<Item = (&'static str, Value)>,
+    ) -> Result<Self, DomainError> {
+        let id = hex::encode(&random_seed()?[..16]);
+        let mut map: Map<String, Value> = fields.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
+        map.insert("id".to_owned(), Value::String(id.clone()));
+        let entry = Entry::new(kind, at, map).map_err(LogError::from)?;
+        let json = String::from_utf8(entry.bytes().to_vec()).map_err(|_| LogError::Stopped)?;
+        Ok(Self { id, at, entry, json })
+    }
+
+    /// As the registry takes it.
+    pub(crate) fn audit(&self) -> Result<AuditEntry<'_>, DomainError> {
+        Ok(AuditEntry::new(&self.id, &self.json)?)
+    }
+}
+
+/// An id that sorts by time: milliseconds and 48 random bits, in hex.
+pub(crate) fn fresh_id(prefix: &str, now: i64) -> Result<String, DomainError> {
+    Ok(format!("{prefix}-{:011x}-{}", now.max(0), hex::encode(&random_seed()?[..6])))
+}

@@ -1,0 +1,222 @@
+//! Lists and checks: everything that changes nothing.
+
+use super::views::{Checkup, ColumnView, DatasetView, GrantView, InstitutionView, ModelView, ProductView};
+use super::{CheckedModel, Domain};
+use crate::catalogue::DatasetSpec;
+use crate::dates::format_instant;
+use crate::error::DomainError;
+use crate::plan::{check, check_verification};
+use crate::product::{Body, Product};
+use crate::registry;
+use std::path::Path;
+use yunei_policy::words::ReleaseClass;
+
+impl Domain {
+    /// All institutions.
+    ///
+    /// # Errors
+    /// What keeps the store from being read.
+    pub async fn institutions(&self) -> Result<Vec<InstitutionView>, DomainError> {
+        let all = self.store.institutions().await?;
+        Ok(all
+            .into_iter()
+            .map(|i| InstitutionView { id: i.id, role: i.role, title: i.title, state: i.state })
+            .collect())
+    }
+
+    /// All datasets.
+    ///
+    /// # Errors
+    /// What keeps the store from being read.
+    pub async fn datasets(&self) -> Result<Vec<DatasetView>, DomainError> {
+        let mut views = Vec::new();
+        for dataset in self.store.datasets().await? {
+            views.push(self.dataset_view(dataset).await?);
+        }
+        Ok(views)
+    }
+
+    /// One dataset.
+    ///
+    /// # Errors
+    /// `registry/not-found`.
+    pub async fn dataset(&self, id: &str) -> Result<DatasetView, DomainError> {
+        let dataset = self.store.dataset(id).await.map_err(|e| absent(e, "数据集", "dataset", id))?;
+        self.dataset_view(dataset).await
+    }
+
+    async fn dataset_view(&self, dataset: registry::Dataset) -> Result<DatasetView, DomainError> {
+        let version = self.store.dataset_version(&dataset.id, dataset.newest).await?;
+        let spec = DatasetSpec::parse(&dataset.spec_toml)?;
+        let columns = spec.columns().iter().map(|c| ColumnView {
+            name: c.name().to_owned(),
+            kind: format!("{:?}", c.column_type()).to_lowercase(),
+            class: serde_json::to_value(c.class()).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default(),
+            usages: c.usages().iter().map(|u| u.as_str()).collect(),
+            bounds: c.interval().map(|i| (i.lo(), i.hi())),
+            values: c.domain().map(crate::catalogue::Domain::len),
+        });
+        Ok(DatasetView {
+            id: dataset.id,
+            title: spec.title().clone(),
+            provider: spec.provider().name().to_owned(),
+            state: dataset.state,
+            release: spec.release(),
+            unit: spec.unit_kind(),
+            version: dataset.newest,
+            rows: version.rows,
+            epoch: dataset.epoch,
+            columns: columns.collect(),
+        })
+    }
+
+    /// All models.
+    ///
+    /// # Errors
+    /// What keeps the store from being read.
+    pub async fn models(&self) -> Result<Vec<ModelView>, DomainError> {
+        Ok(self.store.models().await?.into_iter().map(model_view).collect())
+    }
+
+    /// One model, as `id@version`.
+    ///
+    /// # Errors
+    /// `registry/not-found`.
+    pub async fn model(&self, reference: &str) -> Result<ModelView, DomainError> {
+        Ok(model_view(self.model_record(reference).await?))
+    }
+
+    /// All products.
+    ///
+    /// # Errors
+    /// What keeps the store from being read.
+    pub async fn products(&self) -> Result<Vec<ProductView>, DomainError> {
+        let mut views = Vec::new();
+        for record in self.store.products().await? {
+            let (record, product) = self.product_record(&record.id).await?;
+            views.push(product_view(&record, &product));
+        }
+        Ok(views)
+    }
+
+    /// One product and its manifest.
+    ///
+    /// # Errors
+    /// `registry/not-found`.
+    pub async fn product(&self, id: &str) -> Result<(ProductView, Product), DomainError> {
+        let (record, product) = self.product_record(id).await?;
+        Ok((product_view(&record, &product), product))
+    }
+
+    /// All grants.
+    ///
+    /// # Errors
+    /// What keeps the store from being read.
+    pub async fn grants(&self) -> Result<Vec<GrantView>, DomainError> {
+        let all = self.store.grants().await?.into_iter().map(|g| GrantView {
+            id: g.id,
+            institution: g.institution,
+            product: g.product,
+            purposes: g.purposes,
+            from: format_instant(g.from_millis),
+            until: format_instant(g.until_millis),
+            max_runs: g.max_runs,
+            used_runs: g.used_runs,
+            state: g.state,
+        });
+        Ok(all.collect())
+    }
+
+    /// The receipt of a run, where it released something.
+    ///
+    /// # Errors
+    /// `registry/not-found`.
+    pub async fn receipt(&self, run: &str) -> Result<String, DomainError> {
+        let release = self.store.release_of(run).await?;
+        release.and_then(|r| r.receipt).ok_or_else(|| DomainError::not_found("凭证", "receipt", run))
+    }
+
+    /// Puts a model through the verifier; nothing is stored and no domain is needed.
+    ///
+    /// # Errors
+    /// `manifest/…`, `model/…` with every reason.
+    pub fn check_model(manifest: &Path) -> Result<Checkup, DomainError> {
+        let CheckedModel { manifest, verified, .. } = Self::read_model(manifest)?;
+        Ok(Checkup {
+            id: format!("{}@{}", manifest.id(), manifest.version()),
+            kind: "model",
+            report: serde_json::to_value(verified.report()).ok(),
+            report_text: Some(verified.report().to_string()),
+            class: None,
+            epsilon: None,
+            delta: None,
+            rho: None,
+            columns: Vec::new(),
+            expected: Vec::new(),
+        })
+    }
+
+    /// Checks a product without data: what would be refused and why, the charge, the error to expect.
+    ///
+    /// # Errors
+    /// Every reason why it could not run.
+    pub async fn check_product(&self, manifest: &Path) -> Result<Checkup, DomainError> {
+        let text = super::submit::read_text(manifest, 1 << 20)?;
+        self.check_parsed(&Product::parse(&text)?).await
+    }
+
+    pub(super) async fn check_parsed(&self, product: &Product) -> Result<Checkup, DomainError> {
+        let resolved = self.resolve(product).await?;
+        match product.body() {
+            Body::Aggregate(aggregate) => {
+                let checked = check(aggregate, &resolved.sources, &self.rules, &self.runtime).await?;
+                Ok(Checkup::of_clearance(product.id(), checked.clearance(), checked.columns().to_vec()))
+            }
+            Body::Verification(verification) => {
+                check_verification(verification, &resolved.sources, &self.rules)?;
+                Ok(Checkup {
+                    id: product.id().to_owned(),
+                    kind: "verification",
+                    report: None,
+                    report_text: None,
+                    class: Some(ReleaseClass::Personal),
+                    epsilon: None,
+                    delta: None,
+                    rho: None,
+                    columns: vec!["answer".to_owned()],
+                    expected: Vec::new(),
+                })
+            }
+        }
+    }
+}
+
+fn absent(error: registry::StoreError, zh: &str, en: &str, id: &str) -> DomainError {
+    match error {
+        registry::StoreError::NotFound { .. } => DomainError::not_found(zh, en, id),
+        other => other.into(),
+    }
+}
+
+fn model_view(model: registry::Model) -> ModelView {
+    ModelView {
+        id: format!("{}@{}", model.id, model.version),
+        state: model.state,
+        submitted_by: model.submitted_by,
+        module: model.wasm_digest.to_string(),
+        report: serde_json::from_str(&model.report).unwrap_or_default(),
+    }
+}
+
+fn product_view(record: &registry::Product, product: &Product) -> ProductView {
+    ProductView {
+        id: product.id().to_owned(),
+        kind: product.kind(),
+        title: product.title().clone(),
+        purposes: product.purposes().to_vec(),
+        datasets: product.datasets().to_vec(),
+        models: product.models().to_vec(),
+        state: record.state,
+        submitted_by: record.submitted_by.clone(),
+    }
+}

@@ -1,0 +1,149 @@
+//! What a product names, resolved: dataset versions, models, states.
+
+use super::Domain;
+use super::submit::{files_digest, rejected};
+use crate::catalogue::DatasetSpec;
+use crate::error::DomainError;
+use crate::plan::{Source, Sources};
+use crate::product::Product;
+use crate::registry;
+use crate::text::model_reference;
+use std::sync::Arc;
+use yunei_policy::words::State;
+use yunei_policy::{Refusal, Refused};
+use yunei_sandbox::{Manifest, Model, Verified};
+
+/// The sources of a product and which versions they are.
+pub(crate) struct Resolved {
+    pub(crate) sources: Sources,
+    /// Number and epoch of each dataset's version, in the product's order.
+    pub(crate) versions: Vec<(String, u64, u32)>,
+}
+
+impl Resolved {
+    /// Datasets, versions and files, for a receipt.
+    pub(crate) fn describe_datasets(&self) -> serde_json::Value {
+        let described = self.versions.iter().zip(&self.sources.datasets).map(|((id, version, epoch), source)| {
+            serde_json::json!({
+                "id": id, "version": version, "epoch": epoch,
+                "entry": source.spec.digest().to_string(), "files": files_digest(&source.files),
+                "provider": source.spec.provider().name(),
+            })
+        });
+        described.collect()
+    }
+
+    /// Models and their digests, for a receipt.
+    pub(crate) fn describe_models(&self) -> serde_json::Value {
+        let described = self.sources.models.iter().map(|m| {
+            let manifest = m.manifest();
+            serde_json::json!({ "id": format!("{}@{}", manifest.id(), manifest.version()), "module": m.digest() })
+        });
+        described.collect()
+    }
+}
+
+impl Domain {
+    pub(crate) async fn product_record(&self, id: &str) -> Result<(registry::Product, Product), DomainError> {
+        let record = self.store.product(id).await.map_err(|e| match e {
+            registry::StoreError::NotFound { .. } => DomainError::not_found("产品", "product", id),
+            other => other.into(),
+        })?;
+        let bytes = self.files.get(&record.toml_digest)?;
+        let damaged = || {
+            DomainError::Unavailable(Refusal::new("store/damaged", "产品清单损坏", "the product's manifest is damaged"))
+        };
+        let text = String::from_utf8(bytes).map_err(|_| damaged())?;
+        let product = Product::parse(&text).map_err(|_| damaged())?;
+        Ok((record, product))
+    }
+
+    pub(crate) async fn model_record(&self, reference: &str) -> Result<registry::Model, DomainError> {
+        let absent = || DomainError::not_found("模型", "model", reference);
+        let (id, version) = model_reference(reference).ok_or_else(absent)?;
+        self.store.model(id, version).await.map_err(|e| match e {
+            registry::StoreError::NotFound { .. } => absent(),
+            other => other.into(),
+        })
+    }
+
+    /// The states of the datasets and models that a product names; what there is not is a refusal.
+    pub(crate) async fn states_behind(&self, product: &Product) -> Result<(Vec<State>, Vec<State>), DomainError> {
+        let mut datasets = Vec::new();
+        let mut models = Vec::new();
+        let mut reasons = Vec::new();
+        for id in product.datasets() {
+            match self.store.dataset(id).await {
+                Ok(dataset) => datasets.push(dataset.state),
+                Err(registry::StoreError::NotFound { .. }) => reasons.push(unknown("dataset", "数据集", id)),
+                Err(other) => return Err(other.into()),
+            }
+        }
+        for reference in product.models() {
+            match self.model_record(reference).await {
+                Ok(model) => models.push(model.state),
+                Err(DomainError::NotFound(_)) => reasons.push(unknown("model", "模型", reference)),
+                Err(other) => return Err(other),
+            }
+        }
+        Refused::unless(reasons, ())?;
+        Ok((datasets, models))
+    }
+
+    /// Loads what a product names. Only approved datasets and models are given out.
+    pub(crate) async fn resolve(&self, product: &Product) -> Result<Resolved, DomainError> {
+        let mut reasons = Vec::new();
+        let mut sources = Sources::default();
+        let mut versions = Vec::new();
+        for id in product.datasets() {
+            match self.store.dataset(id).await {
+                Ok(dataset) if dataset.state == State::Approved => {
+                    let version = self.store.dataset_version(id, dataset.newest).await?;
+                    let spec = DatasetSpec::parse(&version.spec_toml).map_err(|_| damaged(id))?;
+                    let epoch = u32::try_from(dataset.epoch).map_err(|_| damaged(id))?;
+                    sources.datasets.push(Source { spec: Arc::new(spec), files: version.files, epoch });
+                    versions.push((id.clone(), version.number, epoch));
+                }
+                Ok(dataset) => reasons.push(not_approved("dataset", "数据集", id, dataset.state)),
+                Err(registry::StoreError::NotFound { .. }) => reasons.push(unknown("dataset", "数据集", id)),
+                Err(other) => return Err(other.into()),
+            }
+        }
+        for reference in product.models() {
+            match self.model_record(reference).await {
+                Ok(model) if model.state == State::Approved => sources.models.push(self.load_model(&model)?),
+                Ok(model) => reasons.push(not_approved("model", "模型", reference, model.state)),
+                Err(DomainError::NotFound(_)) => reasons.push(unknown("model", "模型", reference)),
+                Err(other) => return Err(other),
+            }
+        }
+        Refused::unless(reasons, ())?;
+        Ok(Resolved { sources, versions })
+    }
+
+    /// Loads a registered model; its bytes are verified again.
+    pub(crate) fn load_model(&self, model: &registry::Model) -> Result<Model, DomainError> {
+        let text = String::from_utf8(self.files.get(&model.manifest_digest)?).map_err(|_| damaged(&model.id))?;
+        let manifest = Manifest::parse(&text).map_err(|r| rejected(&r))?;
+        let wasm = self.files.get(&model.wasm_digest)?;
+        let verified = Verified::check(&wasm, &manifest).map_err(|r| rejected(&r))?;
+        self.sandbox.load(&verified, &manifest).map_err(|r| rejected(&[r]))
+    }
+}
+
+fn damaged(id: &str) -> DomainError {
+    DomainError::Unavailable(Refusal::new("store/damaged", "登记内容损坏", "what was registered is damaged").at(id))
+}
+
+fn unknown(what: &str, zh: &str, name: &str) -> Refusal {
+    let shown: String = name.chars().take(80).collect();
+    let code = if what == "dataset" { "registry/unknown-dataset" } else { "registry/unknown-model" };
+    Refusal::new(code, format!("没有登记这个{zh}"), format!("this {what} is not registered")).at(shown)
+}
+
+fn not_approved(what: &str, zh: &str, name: &str, state: State) -> Refusal {
+    let code = if what == "dataset" { "authorise/dataset-state" } else { "authorise/model-state" };
+    Refusal::new(code, format!("{zh}未获批准（{state}）"), format!("the {what} is {state}, not approved"))
+        .at(name)
+        .hint("请数据主管部门批准后再试", "ask the data authority to approve it first")
+}

@@ -1,0 +1,392 @@
+//! What institutions hand in, and what the authority decides about it.
+
+use super::Domain;
+use crate::catalogue::{DatasetSpec, survey};
+use crate::error::DomainError;
+use crate::product::{Body, Product};
+use crate::registry::{Digest, NewDataset, NewGrant, NewModel, NewProduct};
+use std::path::Path;
+use yunei_policy::authorise::{Action, ItemFacts, ProductFacts, ProductKind, Resource};
+use yunei_policy::words::{Role, State};
+use yunei_policy::{Refusal, Refused, Text};
+use yunei_sandbox::{Manifest, Rejection, Verified};
+
+/// At most how many bytes of a manifest are read.
+const MAX_MANIFEST_BYTES: u64 = 1 << 20;
+/// At most how many bytes of a module are read; the sandbox's own limit is lower.
+const MAX_MODULE_BYTES: u64 = 64 << 20;
+
+/// What was handed in and under which name it is known now.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    /// Its id; of a model `id@version`.
+    pub id: String,
+    /// The version number of a dataset.
+    pub version: Option<u64>,
+    /// Rows of a dataset version.
+    pub rows: Option<u64>,
+    /// Where it stands.
+    pub state: State,
+}
+
+/// A grant, as `grant add` takes it.
+#[derive(Debug, Clone)]
+pub struct GrantRequest {
+    /// To whom.
+    pub institution: String,
+    /// Of what.
+    pub product: String,
+    /// For what; empty for all the product's purposes.
+    pub purposes: Vec<String>,
+    /// From when, milliseconds since 1970 UTC.
+    pub from_millis: i64,
+    /// Until when, exclusive.
+    pub until_millis: i64,
+    /// At most how many uses.
+    pub max_runs: Option<u64>,
+}
+
+/// A model that passed the verifier, with its manifest's text.
+pub(crate) struct CheckedModel {
+    pub(crate) manifest: Manifest,
+    pub(crate) manifest_text: String,
+    pub(crate) verified: Verified,
+}
+
+impl Domain {
+    /// Adds an institution.
+    ///
+    /// # Errors
+    /// The reasons why the actor may not, or the id is taken.
+    pub async fn add_institution(&self, actor: &str, id: &str, role: Role, title: &Text) -> Result<(), DomainError> {
+        let mut reasons = Vec::new();
+        crate::text::check_id("institution", id, &mut reasons);
+        Refused::unless(reasons, ())?;
+        self.authorise(actor, Action::AddInstitution, Resource::Domain).await?;
+        let note = self.note(
+            "institution.added",
+            [("institution", id.into()), ("role", role.to_string().into()), ("by", actor.into())],
+        )?;
+        self.store.add_institution(id, role, title, note.at, note.audit()?).await?;
+        self.settle_only(note).await?;
+        Ok(())
+    }
+
+    /// Registers a dataset or a new version of one: entry parsed, files checked against it and digested.
+    ///
+    /// # Errors
+    /// `catalogue/…` with every reason; counts of rows, never values.
+    pub async fn register_dataset(
+        &self,
+        actor: &str,
+        manifest: &Path,
+        progress: impl FnMut(u64, u64) + Send + 'static,
+    ) -> Result<Submission, DomainError> {
+        let text = read_text(manifest, MAX_MANIFEST_BYTES)?;
+        let spec = DatasetSpec::parse(&text)?;
+        self.authorise(actor, Action::RegisterDataset, Resource::Domain).await?;
+        let base = manifest.parent().unwrap_or(Path::new(".")).to_owned();
+        let (spec, surveyed) = tokio::task::spawn_blocking(move || {
+            let mut progress = progress;
+            let surveyed = survey(&spec, &base, &mut progress);
+            (spec, surveyed)
+        })
+        .await
+        .map_err(|_| DomainError::run_failed())?;
+        let surveyed = surveyed?;
+        let note = self.note(
+            "dataset.registered",
+            [
+                ("dataset", spec.id().into()),
+                ("entry", spec.digest().to_string().into()),
+                ("files", files_digest(surveyed.files()).into()),
+                ("by", actor.into()),
+            ],
+        )?;
+        let new = NewDataset { spec: &spec, surveyed: &surveyed, submitted_by: actor };
+        let version = self.store.register_dataset(new, note.at, note.audit()?).await?;
+        self.settle_only(note).await?;
+        let state = self.store.dataset(spec.id()).await?.state;
+        Ok(Submission { id: spec.id().to_owned(), version: Some(version), rows: Some(surveyed.rows()), state })
+    }
+
+    /// Moves a dataset to another state: published, suspended, resumed, retired.
+    ///
+    /// # Errors
+    /// The reasons why the actor may not, or the state does not follow.
+    pub async fn set_dataset_state(&self, actor: &str, id: &str, to: State) -> Result<State, DomainError> {
+        let dataset = self.store.dataset(id).await.map_err(|_| DomainError::not_found("数据集", "dataset", id))?;
+        let item = ItemFacts { id, state: dataset.state, submitted_by: &dataset.submitted_by };
+        self.authorise(actor, action_for(dataset.state, to, Action::ApproveDataset), Resource::Dataset(item)).await?;
+        let note = self.state_note("dataset.state", id, to, actor)?;
+        let state = self.store.set_dataset_state(id, to, note.at, note.audit()?).await?;
+        self.settle_only(note).await?;
+        Ok(state)
+    }
+
+    /// Reads a model's manifest and module and puts them through the verifier; nothing is stored.
+    pub(crate) fn read_model(manifest: &Path) -> Result<CheckedModel, DomainError> {
+        let manifest_text = read_text(manifest, MAX_MANIFEST_BYTES)?;
+        let parsed = Manifest::parse(&manifest_text).map_err(|r| rejected(&r))?;
+        let file = manifest.parent().unwrap_or(Path::new(".")).join(parsed.file());
+        let bytes = read_bytes(&file, MAX_MODULE_BYTES)?;
+        let verified = Verified::check(&bytes, &parsed).map_err(|r| rejected(&r))?;
+        Ok(CheckedModel { manifest: parsed, manifest_text, verified })
+    }
+
+    /// Hands in a model.
+    ///
+    /// # Errors
+    /// `manifest/…`, `model/…` with every reason.
+    pub async fn submit_model(&self, actor: &str, manifest: &Path) -> Result<Submission, DomainError> {
+        let checked = Self::read_model(manifest)?;
+        self.authorise(actor, Action::SubmitModel, Resource::Domain).await?;
+        self.sandbox.load(&checked.verified, &checked.manifest).map_err(|r| rejected(&[r]))?;
+        let (id, version) = (checked.manifest.id().to_owned(), checked.manifest.version().to_owned());
+        let manifest_digest = self.files.put(checked.manifest_text.as_bytes())?;
+        let wasm_digest = self.files.put(checked.verified.wasm())?;
+        let report = serde_json::to_string(checked.verified.report()).map_err(|_| DomainError::run_failed())?;
+        let reference = format!("{id}@{version}");
+        let note = self.note(
+            "model.submitted",
+            [
+                ("model", reference.clone().into()),
+                ("manifest", manifest_digest.to_string().into()),
+                ("module", wasm_digest.to_string().into()),
+                ("by", actor.into()),
+            ],
+        )?;
+        let new =
+            NewModel { id: &id, version: &version, manifest_digest, wasm_digest, report: &report, submitted_by: actor };
+        self.store.submit_model(new, note.at, note.audit()?).await?;
+        self.settle_only(note).await?;
+        Ok(Submission { id: reference, version: None, rows: None, state: State::Submitted })
+    }
+
+    /// Moves a model to another state.
+    ///
+    /// # Errors
+    /// The reasons why the actor may not, or the state does not follow.
+    pub async fn set_model_state(&self, actor: &str, reference: &str, to: State) -> Result<State, DomainError> {
+        let model = self.model_record(reference).await?;
+        let item = ItemFacts { id: reference, state: model.state, submitted_by: &model.submitted_by };
+        self.authorise(actor, action_for(model.state, to, Action::ApproveModel), Resource::Model(item)).await?;
+        let note = self.state_note("model.state", reference, to, actor)?;
+        let state = self.store.set_model_state(&model.id, &model.version, to, note.at, note.audit()?).await?;
+        self.settle_only(note).await?;
+        Ok(state)
+    }
+
+    /// Hands in a product. It is checked first: what could never run is not taken.
+    ///
+    /// # Errors
+    /// Every reason why it could not run.
+    pub async fn submit_product(&self, actor: &str, manifest: &Path) -> Result<Submission, DomainError> {
+        let text = read_text(manifest, MAX_MANIFEST_BYTES)?;
+        let product = Product::parse(&text)?;
+        self.authorise(actor, Action::SubmitProduct, Resource::Domain).await?;
+        self.check_parsed(&product).await?;
+        let toml_digest = self.files.put(text.as_bytes())?;
+        let header = serde_json::json!({
+            "kind": product.kind(), "title": product.title(), "purposes": product.purposes(),
+            "datasets": product.datasets(), "models": product.models(),
+        })
+        .to_string();
+        let note = self.note(
+            "product.submitted",
+            [("product", product.id().into()), ("manifest", toml_digest.to_string().into()), ("by", actor.into())],
+        )?;
+        let new = NewProduct { id: product.id(), toml_digest, header: &header, submitted_by: actor };
+        self.store.submit_product(new, note.at, note.audit()?).await?;
+        self.settle_only(note).await?;
+        Ok(Submission { id: product.id().to_owned(), version: None, rows: None, state: State::Submitted })
+    }
+
+    /// Moves a product to another state. Before it is approved it is checked again.
+    ///
+    /// # Errors
+    /// The reasons why the actor may not, or it could not run.
+    pub async fn set_product_state(&self, actor: &str, id: &str, to: State) -> Result<State, DomainError> {
+        let (record, product) = self.product_record(id).await?;
+        let (dataset_states, model_states) = self.states_behind(&product).await?;
+        let facts = ProductFacts {
+            item: ItemFacts { id, state: record.state, submitted_by: &record.submitted_by },
+            kind: match product.body() {
+                Body::Aggregate(_) => ProductKind::Aggregate,
+                Body::Verification(_) => ProductKind::Verification,
+            },
+            purposes: product.purposes(),
+            dataset_states: &dataset_states,
+            model_states: &model_states,
+        };
+        self.authorise(actor, action_for(record.state, to, Action::ApproveProduct), Resource::Product(facts)).await?;
+        if record.state == State::Submitted && to == State::Approved {
+            self.check_parsed(&product).await?;
+        }
+        let note = self.state_note("product.state", id, to, actor)?;
+        let state = self.store.set_product_state(id, to, note.at, note.audit()?).await?;
+        self.settle_only(note).await?;
+        Ok(state)
+    }
+
+    /// Grants a product to an institution; in force at once.
+    ///
+    /// # Errors
+    /// The reasons why the actor may not, or the grant is malformed.
+    pub async fn add_grant(&self, actor: &str, request: &GrantRequest) -> Result<String, DomainError> {
+        let (_, product) = self.product_record(&request.product).await?;
+        self.institution(&request.institution).await?;
+        let purposes = if request.purposes.is_empty() { product.purposes().to_vec() } else { request.purposes.clone() };
+        let mut reasons = Vec::new();
+        for purpose in purposes.iter().filter(|p| !product.purposes().contains(p)) {
+            let shown: String = purpose.chars().take(80).collect();
+            reasons.push(
+                Refusal::new("grant/purpose", "产品没有这个用途", "the product is not for this purpose")
+                    .at(shown)
+                    .hint(
+                        format!("产品用途：{}", product.purposes().join("、")),
+                        format!("it is for: {}", product.purposes().join(", ")),
+                    ),
+            );
+        }
+        if request.until_millis <= request.from_millis {
+            reasons.push(Refusal::new("grant/period", "授权期限的结束须晚于开始", "a grant must end after it begins"));
+        }
+        Refused::unless(reasons, ())?;
+        self.authorise(actor, Action::AddGrant, Resource::Domain).await?;
+        let id = super::fresh_id("grant", self.now())?;
+        let note = self.note(
+            "grant.added",
+            [
+                ("grant", id.clone().into()),
+                ("institution", request.institution.clone().into()),
+                ("product", request.product.clone().into()),
+                ("purposes", purposes.clone().into()),
+                ("from", request.from_millis.into()),
+                ("until", request.until_millis.into()),
+                ("by", actor.into()),
+            ],
+        )?;
+        let new = NewGrant {
+            id: &id,
+            institution: &request.institution,
+            product: &request.product,
+            purposes: &purposes,
+            from_millis: request.from_millis,
+            until_millis: request.until_millis,
+            max_runs: request.max_runs,
+            agreement_digest: None,
+        };
+        self.store.add_grant(new, note.at, note.audit()?).await?;
+        self.settle_only(note).await?;
+        if self.store.grant(&id).await?.state == State::Submitted {
+            self.set_grant_state(actor, &id, State::Approved).await?;
+        }
+        Ok(id)
+    }
+
+    /// Moves a grant to another state.
+    ///
+    /// # Errors
+    /// The reasons why the actor may not, or the state does not follow.
+    pub async fn set_grant_state(&self, actor: &str, id: &str, to: State) -> Result<State, DomainError> {
+        let grant = self.store.grant(id).await.map_err(|_| DomainError::not_found("授权", "grant", id))?;
+        let item = ItemFacts { id, state: grant.state, submitted_by: &grant.institution };
+        self.authorise(actor, action_for(grant.state, to, Action::AddGrant), Resource::Grant(item)).await?;
+        let note = self.state_note("grant.state", id, to, actor)?;
+        let state = self.store.set_grant_state(id, to, note.at, note.audit()?).await?;
+        self.settle_only(note).await?;
+        Ok(state)
+    }
+
+    /// Opens a new budget epoch of a dataset.
+    ///
+    /// # Errors
+    /// The reasons why the actor may not.
+    pub async fn open_epoch(&self, actor: &str, id: &str) -> Result<u64, DomainError> {
+        let dataset = self.store.dataset(id).await.map_err(|_| DomainError::not_found("数据集", "dataset", id))?;
+        let item = ItemFacts { id, state: dataset.state, submitted_by: &dataset.submitted_by };
+        self.authorise(actor, Action::OpenEpoch, Resource::Dataset(item)).await?;
+        let note = self.note("dataset.epoch", [("dataset", id.into()), ("by", actor.into())])?;
+        let epoch = self.store.advance_epoch(id, note.at, note.audit()?).await?;
+        self.settle_only(note).await?;
+        Ok(epoch)
+    }
+
+    fn state_note(&self, kind: &'static str, id: &str, to: State, actor: &str) -> Result<super::Note, DomainError> {
+        self.note(kind, [("subject", id.into()), ("state", to.to_string().into()), ("by", actor.into())])
+    }
+}
+
+/// Which action a change of state is.
+fn action_for(from: State, to: State, approve: Action) -> Action {
+    match (from, to) {
+        (State::Suspended, State::Approved) => Action::Resume,
+        (_, State::Approved) => approve,
+        _ => Action::Suspend,
+    }
+}
+
+/// The sandbox's rejections as refusals.
+pub(crate) fn rejected(rejections: &[Rejection]) -> DomainError {
+    let reasons: Vec<Refusal> = rejections
+        .iter()
+        .map(|r| {
+            let refusal = Refusal::new(r.code(), r.zh(), r.en());
+            let refusal = if r.hint_en().is_empty() { refusal } else { refusal.hint(r.hint_zh(), r.hint_en()) };
+            match r.place() {
+                Some(place) => refusal.at(place),
+                None => refusal,
+            }
+        })
+        .collect();
+    match Refused::from_reasons(reasons) {
+        Some(refused) => DomainError::Refused(refused),
+        None => DomainError::run_failed(),
+    }
+}
+
+/// One digest over the files of a dataset version.
+pub(crate) fn files_digest(files: &[crate::catalogue::FileEntry]) -> String {
+    let parts: Vec<[u8; 32]> = files.iter().map(|f| *f.sha256().as_bytes()).collect();
+    let parts: Vec<&[u8]> = parts.iter().map(<[u8; 32]>::as_slice).collect();
+    Digest::from_bytes(crate::digest::sha256_parts("yunei/files/1", &parts)).to_string()
+}
+
+/// Reads a text that somebody hands in.
+pub(crate) fn read_text(path: &Path, most: u64) -> Result<String, DomainError> {
+    let bytes = read_bytes(path, most)?;
+    String::from_utf8(bytes).map_err(|_| {
+        Refusal::new("input/not-text", "文件不是 UTF-8 文本", "the file is not UTF-8 text").at(shown(path)).into()
+    })
+}
+
+fn read_bytes(path: &Path, most: u64) -> Result<Vec<u8>, DomainError> {
+    use std::io::Read;
+    let absent = |_| {
+        DomainError::NotFound(
+            Refusal::new("input/no-file", "没有这个文件，或无法读取", "there is no such file, or it can not be read")
+                .at(shown(path)),
+        )
+    };
+    let file = std::fs::File::open(path).map_err(absent)?;
+    if file.metadata().is_ok_and(|m| m.is_dir()) {
+        return Err(Refusal::new("input/no-file", "这是一个文件夹", "this is a folder").at(shown(path)).into());
+    }
+    let mut bytes = Vec::new();
+    file.take(most + 1).read_to_end(&mut bytes).map_err(absent)?;
+    if bytes.len() as u64 > most {
+        return Err(Refusal::new(
+            "input/too-large",
+            format!("文件超过 {most} 字节"),
+            format!("the file is larger than {most} bytes"),
+        )
+        .at(shown(path))
+        .into());
+    }
+    Ok(bytes)
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string().chars().take(200).collect()
+}

@@ -1,0 +1,181 @@
+//! What is shown of things: plain values that serialise, made of public knowledge only.
+
+use serde::Serialize;
+use yunei_policy::Text;
+use yunei_policy::clear::{Clearance, HalfWidth};
+use yunei_policy::words::{ReleaseClass, Role, State, UnitKind};
+
+/// An institution.
+#[derive(Debug, Clone, Serialize)]
+pub struct InstitutionView {
+    /// Its id.
+    pub id: String,
+    /// Its role.
+    pub role: Role,
+    /// Its name.
+    pub title: Text,
+    /// Where it stands.
+    pub state: State,
+}
+
+/// A dataset as the catalogue shows it.
+#[derive(Debug, Clone, Serialize)]
+pub struct DatasetView {
+    /// Its id.
+    pub id: String,
+    /// Its title.
+    pub title: Text,
+    /// Who provides it.
+    pub provider: String,
+    /// Where it stands.
+    pub state: State,
+    /// How its aggregates may leave.
+    pub release: ReleaseClass,
+    /// Whom its rows are about.
+    pub unit: UnitKind,
+    /// The newest version.
+    pub version: u64,
+    /// Rows of that version.
+    pub rows: u64,
+    /// The budget epoch.
+    pub epoch: u64,
+    /// Its columns.
+    pub columns: Vec<ColumnView>,
+}
+
+/// A column as the catalogue shows it.
+#[derive(Debug, Clone, Serialize)]
+pub struct ColumnView {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What it says about its unit.
+    pub class: String,
+    /// What it may be used for.
+    pub usages: Vec<&'static str>,
+    /// Declared bounds.
+    pub bounds: Option<(f64, f64)>,
+    /// How many values its declared domain has.
+    pub values: Option<usize>,
+}
+
+/// A model as the registry shows it.
+#[derive(Debug, Clone, Serialize)]
+pub struct ModelView {
+    /// `id@version`.
+    pub id: String,
+    /// Where it stands.
+    pub state: State,
+    /// Who handed it in.
+    pub submitted_by: String,
+    /// SHA-256 of the module.
+    pub module: String,
+    /// What the verifier says of it.
+    pub report: serde_json::Value,
+}
+
+/// A product as the registry shows it.
+#[derive(Debug, Clone, Serialize)]
+pub struct ProductView {
+    /// Its id.
+    pub id: String,
+    /// `aggregate` or `verification`.
+    pub kind: &'static str,
+    /// Its title.
+    pub title: Text,
+    /// What it may be used for.
+    pub purposes: Vec<String>,
+    /// The datasets it reads.
+    pub datasets: Vec<String>,
+    /// The models it uses.
+    pub models: Vec<String>,
+    /// Where it stands.
+    pub state: State,
+    /// Who handed it in.
+    pub submitted_by: String,
+}
+
+/// A grant.
+#[derive(Debug, Clone, Serialize)]
+pub struct GrantView {
+    /// Its id.
+    pub id: String,
+    /// To whom.
+    pub institution: String,
+    /// Of what.
+    pub product: String,
+    /// For what.
+    pub purposes: Vec<String>,
+    /// From when.
+    pub from: String,
+    /// Until when.
+    pub until: String,
+    /// At most how many uses.
+    pub max_runs: Option<u64>,
+    /// How many uses there were.
+    pub used_runs: u64,
+    /// Where it stands.
+    pub state: State,
+}
+
+/// What a check of a product or model says before anything is submitted.
+#[derive(Debug, Clone, Serialize)]
+pub struct Checkup {
+    /// The id.
+    pub id: String,
+    /// `model`, `aggregate` or `verification`.
+    pub kind: &'static str,
+    /// The verifier's report, of a model.
+    pub report: Option<serde_json::Value>,
+    /// The report as a text for people, of a model.
+    pub report_text: Option<String>,
+    /// The release class, of a product.
+    pub class: Option<ReleaseClass>,
+    /// ε of one run.
+    pub epsilon: Option<f64>,
+    /// δ of the same statement.
+    pub delta: Option<f64>,
+    /// ρ of one run.
+    pub rho: Option<f64>,
+    /// The columns of the result.
+    pub columns: Vec<String>,
+    /// The error to expect of each released number.
+    pub expected: Vec<Expected>,
+}
+
+/// The error to expect of a released number.
+#[derive(Debug, Clone, Serialize)]
+pub struct Expected {
+    /// The aggregate.
+    pub aggregate: String,
+    /// Half the width of the 95 % interval.
+    pub half_width: Option<f64>,
+    /// The same for means: divide by the number of rows in the cell.
+    pub half_width_times_rows: Option<f64>,
+}
+
+impl Checkup {
+    pub(super) fn of_clearance(id: &str, clearance: &Clearance, columns: Vec<String>) -> Self {
+        let expected = clearance.expected().iter().map(|e| {
+            let (half_width, half_width_times_rows) = match e.half_width() {
+                HalfWidth::Absolute(width) => (Some(width), None),
+                HalfWidth::OverRows(width) => (None, Some(width)),
+            };
+            Expected { aggregate: e.text().to_owned(), half_width, half_width_times_rows }
+        });
+        Self {
+            id: id.to_owned(),
+            kind: "aggregate",
+            report: None,
+            report_text: None,
+            class: Some(clearance.class()),
+            epsilon: Some(clearance.epsilon()),
+            delta: Some(clearance.delta()),
+            rho: Some(clearance.charge().rho.to_f64()),
+            columns,
+            expected: expected.collect(),
+        }
+    }
+}

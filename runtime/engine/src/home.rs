@@ -1,0 +1,236 @@
+//! The home folder of a domain: what is where, its lock, its secrets.
+//!
+//! ```text
+//! yunei.toml          name of the domain
+//! LOCK                held by the one process that has the domain open
+//! keys/log.key        signs the log          keys/log.vkey   its public half, to be handed out
+//! keys/domain.key     32 random bytes: commitments
+//! policy/             rules.toml, policies.cedar, schema.cedarschema
+//! store.sqlite        registry and ledger
+//! files/              manifests, modules, releases, by SHA-256
+//! log/                the tamper-evident log
+//! tmp/                what a query spills; emptied on open
+//! ```
+
+use crate::error::DomainError;
+use ring::rand::{SecureRandom, SystemRandom};
+use serde::Deserialize;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use yunei_audit::SigningKey;
+use yunei_policy::authorise::Policies;
+use yunei_policy::rules::RuleSet;
+use yunei_policy::{Refusal, Refused};
+
+/// At most how long a domain's name may be.
+const MAX_NAME: usize = 64;
+/// What stands between policies and schema in their common text.
+const SCHEMA_LINE: &str = "\n// ---- schema ----\n";
+
+/// A home folder that this process holds.
+pub(crate) struct Home {
+    root: PathBuf,
+    name: String,
+    secret: [u8; 32],
+    _lock: File,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    domain: DomainConfig,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DomainConfig {
+    name: String,
+}
+
+impl Home {
+    /// Makes a home in an empty or absent folder and takes its lock.
+    pub(crate) fn create(root: &Path, name: &str, rules: Option<&str>) -> Result<(Self, SigningKey), DomainError> {
+        check_name(name)?;
+        let rules = match rules {
+            None => RuleSet::default(),
+            Some(text) => RuleSet::parse(text)?,
+        };
+        let occupied = fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_some());
+        if occupied {
+            return Err(Refusal::new("home/exists", "这个文件夹不是空的", "the folder is not empty")
+                .at(shown(root))
+                .hint(
+                    "请指定一个空文件夹，或用 --home 打开已有的域",
+                    "name an empty folder, or open the domain there with --home",
+                )
+                .into());
+        }
+        let io = |e: std::io::Error| DomainError::io("home", &e);
+        for folder in ["keys", "policy", "files", "tmp"] {
+            fs::create_dir_all(root.join(folder)).map_err(io)?;
+        }
+        private_folder(&root.join("keys")).map_err(io)?;
+        let lock = take_lock(root)?;
+        let key = SigningKey::generate(name)?;
+        key.save(&root.join("keys/log.key"))?;
+        write_new(&root.join("keys/log.vkey"), format!("{}\n", key.verifying_key()).as_bytes()).map_err(io)?;
+        let mut secret = [0; 32];
+        SystemRandom::new().fill(&mut secret).map_err(|_| no_randomness())?;
+        write_private(&root.join("keys/domain.key"), &secret).map_err(io)?;
+        write_new(&root.join("policy/rules.toml"), rules.text().as_bytes()).map_err(io)?;
+        let policies = Policies::default();
+        let (text, schema) = policies.text().split_once(SCHEMA_LINE).unwrap_or((policies.text(), ""));
+        write_new(&root.join("policy/policies.cedar"), text.as_bytes()).map_err(io)?;
+        write_new(&root.join("policy/schema.cedarschema"), schema.as_bytes()).map_err(io)?;
+        // Last: a home without it was never finished and does not open.
+        write_new(&root.join("yunei.toml"), format!("[domain]\nname = \"{name}\"\n").as_bytes()).map_err(io)?;
+        sync_folder(root).map_err(io)?;
+        Ok((Self { root: root.to_owned(), name: name.to_owned(), secret, _lock: lock }, key))
+    }
+
+    /// Opens a home and takes its lock.
+    pub(crate) fn open(root: &Path) -> Result<(Self, SigningKey), DomainError> {
+        let Ok(text) = fs::read_to_string(root.join("yunei.toml")) else {
+            return Err(DomainError::NotFound(
+                Refusal::new("home/absent", "这里没有域", "there is no domain here").at(shown(root)).hint(
+                    "请先运行 yunei init，或用 --home 指明位置",
+                    "make one with yunei init, or say where it is with --home",
+                ),
+            ));
+        };
+        let config: Config = toml::from_str(&text)
+            .map_err(|e| crate::product::toml_refusal("home/malformed", &text, &e))
+            .map_err(|r| unavailable(&r))?;
+        check_name(&config.domain.name).map_err(|_| {
+            DomainError::Unavailable(Refusal::new("home/malformed", "yunei.toml 损坏", "yunei.toml is damaged"))
+        })?;
+        let lock = take_lock(root)?;
+        let key = SigningKey::load(&root.join("keys/log.key"))?;
+        let bytes = fs::read(root.join("keys/domain.key")).map_err(|e| DomainError::io("keys/domain.key", &e))?;
+        let secret = <[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| {
+            DomainError::Unavailable(Refusal::new(
+                "home/malformed",
+                "keys/domain.key 损坏",
+                "keys/domain.key is damaged",
+            ))
+        })?;
+        let _ = fs::remove_dir_all(root.join("tmp"));
+        fs::create_dir_all(root.join("tmp")).map_err(|e| DomainError::io("tmp", &e))?;
+        Ok((Self { root: root.to_owned(), name: config.domain.name, secret, _lock: lock }, key))
+    }
+
+    /// The rules and policies of the home, validated.
+    pub(crate) fn policy(&self) -> Result<(RuleSet, Policies), DomainError> {
+        let read = |name: &'static str| {
+            fs::read_to_string(self.root.join("policy").join(name)).map_err(|e| DomainError::io(name, &e))
+        };
+        let rules = RuleSet::parse(&read("rules.toml")?).map_err(|r| unavailable(&r))?;
+        let policies =
+            Policies::parse(&read("policies.cedar")?, &read("schema.cedarschema")?).map_err(|r| unavailable(&r))?;
+        Ok((rules, policies))
+    }
+
+    /// The domain's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+    /// A file or folder of the home.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// The salt of commitments for one purpose: nobody without the home can recompute them.
+    pub(crate) fn salt(&self, purpose: &str) -> [u8; 32] {
+        crate::digest::sha256_parts("yunei/salt/1", &[&self.secret, purpose.as_bytes()])
+    }
+}
+
+/// 32 random bytes from the operating system.
+pub(crate) fn random_seed() -> Result<[u8; 32], DomainError> {
+    let mut seed = [0; 32];
+    SystemRandom::new().fill(&mut seed).map_err(|_| no_randomness())?;
+    Ok(seed)
+}
+
+fn no_randomness() -> DomainError {
+    DomainError::Unavailable(Refusal::new("home/randomness", "系统随机数不可用", "the system gives no randomness"))
+}
+
+fn unavailable(refused: &Refused) -> DomainError {
+    match refused.reasons().first() {
+        Some(reason) => DomainError::Unavailable(reason.clone()),
+        None => DomainError::run_failed(),
+    }
+}
+
+fn check_name(name: &str) -> Result<(), DomainError> {
+    let fits =
+        (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-./_".contains(&b));
+    if fits {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        "input/domain-name",
+        "域名称为 1 到 64 个字母、数字或 - . / _",
+        "a domain's name is 1 to 64 letters, digits or - . / _",
+    )
+    .into())
+}
+
+fn take_lock(root: &Path) -> Result<File, DomainError> {
+    let path = root.join("LOCK");
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .map_err(|e| DomainError::io("LOCK", &e))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(DomainError::Unavailable(
+            Refusal::new("home/busy", "另一个进程正在使用这个域", "another process has this domain open")
+                .at(shown(root))
+                .hint("请等它结束后再试", "wait until it ends, then try again"),
+        )),
+        Err(TryLockError::Error(e)) => Err(DomainError::io("LOCK", &e)),
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string().chars().take(200).collect()
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().create_new(true).write(true).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.create_new(true).write(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    let mut file = options.open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn private_folder(path: &Path) -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+    Ok(())
+}
+
+fn sync_folder(path: &Path) -> std::io::Result<()> {
+    File::open(path)?.sync_all()
+}

@@ -1,0 +1,415 @@
+//! One use of an aggregate product, from the request to the receipt.
+//!
+//! ```text
+//! Request ─ authorise ─▶ Authorised ─ prepare ─▶ Planned ─ charge ─▶ Charged ─ execute ─▶ Executed ─ gate ─▶ Released
+//! ```
+//!
+//! Every arrow passes through the log: the next step takes only `Recorded<…>`, which a durable append alone can mint. The
+//! charge is durable before data is opened and is never refunded; nothing is handed out before its release stands in the
+//! log. Whatever fails after data was opened is one opaque `run/failed`.
+
+use crate::catalogue::verify_unchanged;
+use crate::domain::{Domain, Resolved, fresh_id};
+use crate::error::DomainError;
+use crate::execute::{Charged, execute};
+use crate::home::random_seed;
+use crate::plan::{Planned, prepare};
+use crate::product::{AggregateProduct, Arguments, Body, Product};
+use crate::registry::{self, ChargeError, Digest, NewRelease, NewRun, RunState};
+use crate::release::{Format, Released, gate, read_arrow};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use yunei_audit::{Position, Receipt, Recorded};
+use yunei_policy::Refusal;
+use yunei_policy::authorise::{
+    Action, Authorised, GrantFacts, InstitutionFacts, ItemFacts, ProductFacts, ProductKind, Request, Resource,
+    authorise,
+};
+use yunei_policy::words::{ReleaseClass, State};
+
+/// At most how long the private part of a run may take.
+const WALL_LIMIT: Duration = Duration::from_secs(1_800);
+
+/// What somebody asks for.
+#[derive(Debug, Clone)]
+pub struct RunRequest {
+    /// Who asks.
+    pub institution: String,
+    /// Which product.
+    pub product: String,
+    /// Its parameters, as texts.
+    pub arguments: BTreeMap<String, String>,
+    /// What for.
+    pub purpose: String,
+}
+
+/// What a run gives back.
+#[derive(Debug)]
+pub struct RunAnswer {
+    /// The run's id. A repeated question has the id of the run that first answered it.
+    pub run: String,
+    /// What left.
+    pub released: Released,
+    /// The proof.
+    pub receipt: Receipt,
+    /// ε of the charge, for people; 0 where it was free.
+    pub epsilon: f64,
+    /// δ of the same statement.
+    pub delta: f64,
+    /// Whether the answer was on record already, so that nothing was charged.
+    pub repeated: bool,
+}
+
+/// Runs an aggregate product.
+///
+/// # Errors
+/// All the reasons why it is refused; `run/failed` for anything after data was opened.
+pub(crate) async fn run(domain: &Domain, request: &RunRequest) -> Result<RunAnswer, DomainError> {
+    let id = fresh_id("run", domain.now())?;
+    let (record, product) = domain.product_record(&request.product).await?;
+    let Body::Aggregate(aggregate) = product.body() else {
+        return Err(Refusal::new(
+            "run/not-aggregate",
+            "这是核验产品，请用 yunei verify",
+            "this is a verification product: use yunei verify",
+        )
+        .into());
+    };
+    let use_ = Use { domain, id: &id, request, product: &product, aggregate };
+
+    let (authorised, grant) =
+        match authorise_use(domain, &record, &product, Action::Run, &request.institution, &request.purpose).await {
+            Ok(authorised) => authorised,
+            Err(error) => return Err(use_.refuse_before(error).await),
+        };
+    let authorised: Recorded<Authorised> = use_.record_authorised(authorised, grant.as_deref()).await?;
+
+    let planned = match use_.plan(authorised).await {
+        Ok(planned) => planned,
+        Err(error) => return Err(use_.refuse_after(error).await),
+    };
+    if let Some(answer) = use_.repeat(&planned.0).await? {
+        return Ok(answer);
+    }
+    let (planned, resolved) = planned;
+    let facts = Facts::of(&use_, &planned, &resolved);
+    let charged: Charged = match use_.charge(planned, &resolved).await {
+        Ok(charged) => charged,
+        Err(error) => return Err(use_.refuse_after(error).await),
+    };
+
+    let executed = match tokio::time::timeout(WALL_LIMIT, execute(charged)).await {
+        Ok(Ok(executed)) => use_.record_executed(executed).await?,
+        Ok(Err(_)) | Err(_) => return Err(use_.fail().await),
+    };
+    let released = match gate(executed, domain.rules.open().max_rows()).await {
+        Ok(released) => released,
+        Err(_) => return Err(use_.fail().await),
+    };
+    use_.record_released(released, facts).await
+}
+
+/// Asks the policies about one use of a product; the grant that bears it.
+pub(crate) async fn authorise_use(
+    domain: &Domain,
+    record: &registry::Product,
+    product: &Product,
+    action: Action,
+    institution: &str,
+    purpose: &str,
+) -> Result<(Authorised, Option<String>), DomainError> {
+    let institution = domain.institution(institution).await?;
+    let (dataset_states, model_states) = domain.states_behind(product).await?;
+    let grants = domain.store.grants_of(&institution.id, product.id()).await?;
+    let facts: Vec<GrantFacts> = grants
+        .iter()
+        .map(|g| GrantFacts {
+            institution: g.institution.clone(),
+            product: g.product.clone(),
+            purposes: g.purposes.clone(),
+            from_millis: g.from_millis,
+            until_millis: g.until_millis,
+            state: g.state,
+            runs_left: g.max_runs.map(|most| most.saturating_sub(g.used_runs)),
+        })
+        .collect();
+    let now = domain.now();
+    let request = Request {
+        institution: InstitutionFacts { id: &institution.id, role: institution.role, state: institution.state },
+        action,
+        resource: Resource::Product(ProductFacts {
+            item: ItemFacts { id: product.id(), state: record.state, submitted_by: &record.submitted_by },
+            kind: match product.body() {
+                Body::Aggregate(_) => ProductKind::Aggregate,
+                Body::Verification(_) => ProductKind::Verification,
+            },
+            purposes: product.purposes(),
+            dataset_states: &dataset_states,
+            model_states: &model_states,
+        }),
+        grants: &facts,
+        purpose: Some(purpose),
+        now_millis: now,
+    };
+    let authorised = authorise(&request, &domain.policies)?;
+    // Any grant that is in force for the purpose bears the use; the oldest one first.
+    let bears = |g: &&registry::Grant| {
+        g.state == State::Approved
+            && (g.from_millis..g.until_millis).contains(&now)
+            && g.purposes.iter().any(|p| p == purpose)
+            && g.max_runs.is_none_or(|most| g.used_runs < most)
+    };
+    Ok((authorised, grants.iter().find(bears).map(|g| g.id.clone())))
+}
+
+/// One use under way.
+struct Use<'a> {
+    domain: &'a Domain,
+    id: &'a str,
+    request: &'a RunRequest,
+    product: &'a Product,
+    aggregate: &'a AggregateProduct,
+}
+
+/// What the receipt says of a run besides its outcome.
+struct Facts {
+    fields: Map<String, Value>,
+    epsilon: f64,
+    delta: f64,
+}
+
+impl Use<'_> {
+    fn new_run<'b>(&'b self, grant: Option<&'b str>) -> NewRun<'b> {
+        NewRun {
+            id: self.id,
+            institution: &self.request.institution,
+            product: &self.request.product,
+            purpose: &self.request.purpose,
+            grant,
+            question: None,
+        }
+    }
+
+    fn about(&self) -> [(&'static str, Value); 4] {
+        [
+            ("run", self.id.into()),
+            ("institution", self.request.institution.clone().into()),
+            ("product", self.request.product.clone().into()),
+            ("purpose", self.request.purpose.chars().take(128).collect::<String>().into()),
+        ]
+    }
+
+    /// A refusal before anything was authorised is on record too, where the institution is known.
+    async fn refuse_before(&self, error: DomainError) -> DomainError {
+        let codes: Vec<&str> = error.reasons().iter().map(Refusal::code).collect();
+        let noted = async {
+            let note = self.domain.note("run.refused", self.about().into_iter().chain([("codes", json!(codes))]))?;
+            self.domain.store.refused_run(self.new_run(None), note.at, note.audit()?).await?;
+            self.domain.settle_only(note).await
+        };
+        match noted.await {
+            Ok(()) => error,
+            // What can not be recorded is told as such: the log comes first.
+            Err(DomainError::Unavailable(refusal)) => DomainError::Unavailable(refusal),
+            Err(_) => error,
+        }
+    }
+
+    async fn refuse_after(&self, error: DomainError) -> DomainError {
+        let codes: Vec<&str> = error.reasons().iter().map(Refusal::code).collect();
+        self.close(RunState::Refused, "run.refused", json!(codes)).await.err().unwrap_or(error)
+    }
+
+    /// The one end of everything that goes wrong after data was opened.
+    async fn fail(&self) -> DomainError {
+        self.close(RunState::Failed, "run.failed", json!(["run/failed"]))
+            .await
+            .err()
+            .unwrap_or_else(DomainError::run_failed)
+    }
+
+    async fn close(&self, state: RunState, kind: &'static str, codes: Value) -> Result<(), DomainError> {
+        let note = self.domain.note(kind, self.about().into_iter().chain([("codes", codes)]))?;
+        self.domain.store.set_run_state(self.id, state, note.at, note.audit()?).await?;
+        self.domain.settle_only(note).await?;
+        Ok(())
+    }
+
+    async fn record_authorised(
+        &self,
+        authorised: Authorised,
+        grant: Option<&str>,
+    ) -> Result<Recorded<Authorised>, DomainError> {
+        let grant_field = grant.map_or(Value::Null, |g| g.into());
+        let note = self.domain.note("run.authorised", self.about().into_iter().chain([("grant", grant_field)]))?;
+        self.domain.store.begin_run(self.new_run(grant), note.at, note.audit()?).await?;
+        self.domain.settle(note, authorised).await
+    }
+
+    async fn plan(&self, authorised: Recorded<Authorised>) -> Result<(Planned, Resolved), DomainError> {
+        let arguments = Arguments::read(self.aggregate.parameters(), &self.request.arguments)?;
+        let resolved = self.domain.resolve(self.product).await?;
+        let planned = prepare(
+            authorised,
+            self.product,
+            self.aggregate,
+            &arguments,
+            &resolved.sources,
+            &self.domain.rules,
+            &self.domain.runtime,
+        )
+        .await?;
+        Ok((planned, resolved))
+    }
+
+    /// The same question has the same answer, free.
+    async fn repeat(&self, planned: &Planned) -> Result<Option<RunAnswer>, DomainError> {
+        let question = question_digest(planned)?;
+        let Some(release) = self.domain.store.release(&question).await? else { return Ok(None) };
+        let Some(receipt) = release.receipt else { return Ok(None) };
+        let damaged = || {
+            DomainError::Unavailable(Refusal::new("store/damaged", "已发布的结果损坏", "a recorded release is damaged"))
+        };
+        let kept: Kept = serde_json::from_str(&release.release).map_err(|_| damaged())?;
+        let bytes = self.domain.files.get(&release.file_digest)?;
+        let batch = read_arrow(&bytes).map_err(|_| damaged())?;
+        let receipt = Receipt::parse(receipt.as_bytes()).map_err(|_| damaged())?;
+        let first = release.run;
+        let note =
+            self.domain.note("run.repeated", self.about().into_iter().chain([("first", first.clone().into())]))?;
+        self.domain.store.set_run_state(self.id, RunState::Repeated, note.at, note.audit()?).await?;
+        self.domain.settle_only(note).await?;
+        let released = Released::from_record(batch, kept.columns, kept.class, planned.question().to_owned());
+        Ok(Some(RunAnswer { run: first, released, receipt, epsilon: 0.0, delta: 0.0, repeated: true }))
+    }
+
+    /// Checks that the files are what was registered, then charges: all budgets or none, durably, before data is opened.
+    async fn charge(&self, planned: Planned, resolved: &Resolved) -> Result<Charged, DomainError> {
+        for source in &resolved.sources.datasets {
+            let files = source.files.clone();
+            tokio::task::spawn_blocking(move || verify_unchanged(&files))
+                .await
+                .map_err(|_| DomainError::run_failed())??;
+        }
+        let seed = random_seed()?;
+        let charge = planned.clearance().charge();
+        let lines = self.domain.budget_lines(
+            &self.request.institution,
+            self.product,
+            resolved,
+            planned.clearance().class(),
+            charge,
+        )?;
+        let question = question_digest(&planned)?;
+        let fields = [
+            ("question", planned.question().into()),
+            ("rho", charge.rho.units().into()),
+            ("delta", charge.delta.units().into()),
+        ];
+        let note = self.domain.note("run.charged", self.about().into_iter().chain(fields))?;
+        let request = registry::Charge { run: self.id, question: Some(question), seed: Some(seed), lines: &lines };
+        match self.domain.store.charge(request, note.at, note.audit()?).await {
+            Ok(_) => {}
+            Err(ChargeError::Refused(refusal)) => return Err(refusal.to_refused().into()),
+            Err(ChargeError::Store(error)) => return Err(error.into()),
+        }
+        let planned = self.domain.settle(note, planned).await?;
+        Ok(Charged::new(planned, seed))
+    }
+
+    async fn record_executed<T: Send + 'static>(&self, executed: T) -> Result<Recorded<T>, DomainError> {
+        let note = self.domain.note("run.executed", self.about())?;
+        self.domain.store.set_run_state(self.id, RunState::Executed, note.at, note.audit()?).await?;
+        self.domain.settle(note, executed).await
+    }
+
+    /// Stores the release, records it, and only then gives it out, with its receipt.
+    async fn record_released(&self, released: Released, facts: Facts) -> Result<RunAnswer, DomainError> {
+        let failed = |_| DomainError::run_failed();
+        let arrow = released.write(Format::Arrow).map_err(failed)?;
+        let mut digests = Map::new();
+        for (name, format) in [("json", Format::Json), ("csv", Format::Csv), ("parquet", Format::Parquet)] {
+            digests.insert(name.to_owned(), crate::digest::sha256_hex(&released.write(format).map_err(failed)?).into());
+        }
+        digests.insert("arrow".to_owned(), crate::digest::sha256_hex(&arrow).into());
+        let file_digest = self.domain.files.put(&arrow)?;
+        let mut body = facts.fields;
+        body.insert("outcome".to_owned(), "released".into());
+        body.insert("released".to_owned(), Value::Object(digests));
+        let receipt_digest = yunei_audit::receipt_digest(&body).map_err(|_| DomainError::run_failed())?;
+        let note = self.domain.note(
+            "run.released",
+            self.about().into_iter().chain([
+                ("question", released.question().into()),
+                ("released", file_digest.to_string().into()),
+                ("receipt", receipt_digest.into()),
+            ]),
+        )?;
+        let kept = Kept { columns: released.columns(), class: released.class() };
+        let release = NewRelease {
+            run: self.id,
+            question: released.question().parse::<Digest>().map_err(|_| DomainError::run_failed())?,
+            file_digest,
+            release: &serde_json::to_string(&kept).map_err(|_| DomainError::run_failed())?,
+        };
+        self.domain.store.record_release(release, note.at, note.audit()?).await?;
+        let recorded: Recorded<Released> = self.domain.settle(note, released).await?;
+        let (released, position) = recorded.into_parts();
+        let receipt = self.receipt(&position, body).await?;
+        Ok(RunAnswer {
+            run: self.id.to_owned(),
+            released,
+            receipt,
+            epsilon: facts.epsilon,
+            delta: facts.delta,
+            repeated: false,
+        })
+    }
+
+    async fn receipt(&self, position: &Position, body: Map<String, Value>) -> Result<Receipt, DomainError> {
+        let receipt = self.domain.log.receipt(position, body)?;
+        self.domain.store.record_receipt(self.id, &receipt.to_json().to_string()).await?;
+        Ok(receipt)
+    }
+}
+
+/// What the registry keeps beside a release's bytes.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Kept {
+    columns: usize,
+    class: ReleaseClass,
+}
+
+fn question_digest(planned: &Planned) -> Result<Digest, DomainError> {
+    planned.question().parse().map_err(|_| DomainError::run_failed())
+}
+
+impl Facts {
+    fn of(use_: &Use<'_>, planned: &Planned, resolved: &Resolved) -> Self {
+        let clearance = planned.clearance();
+        let charge = clearance.charge();
+        let mut fields = Map::new();
+        let mut put = |name: &str, value: Value| fields.insert(name.to_owned(), value);
+        put("run", use_.id.into());
+        put("domain", use_.domain.name().into());
+        put("institution", use_.request.institution.clone().into());
+        put("product", json!({ "id": use_.product.id(), "digest": use_.product.digest() }));
+        put("purpose", use_.request.purpose.clone().into());
+        put("at", use_.domain.now().into());
+        put("question", planned.question().into());
+        put("parameters", planned.arguments().into());
+        put("rules", crate::digest::sha256_hex(use_.domain.rules.text().as_bytes()).into());
+        put("datasets", resolved.describe_datasets());
+        put("models", resolved.describe_models());
+        put("class", json!(clearance.class()));
+        put(
+            "charge",
+            json!({
+                "rho": charge.rho.units(), "delta": charge.delta.units(),
+                "epsilon": format!("{:.4}", clearance.epsilon()), "at_delta": format!("{:e}", clearance.delta()),
+            }),
+        );
+        Self { fields, epsilon: clearance.epsilon(), delta: clearance.delta() }
+    }
+}

@@ -1,0 +1,300 @@
+//! DataFusion expressions as facts: an exhaustive match; what it does not know is a refusal.
+
+use super::functions::{not_allowed, row_function};
+use crate::functions::RowModel;
+use crate::product::Parameter;
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::logical_expr::expr::{Case, InList, Like, ScalarFunction};
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
+use yunei_policy::Refusal;
+use yunei_policy::facts::{BinaryOperator, DateField, Expression, Function, Interval, Kind, Literal};
+
+/// Collects the reasons while facts are made.
+pub(super) struct Teller<'a> {
+    /// What was found to refuse.
+    pub(super) reasons: Vec<Refusal>,
+    /// The product's parameters.
+    pub(super) parameters: &'a [Parameter],
+}
+
+/// The kind of a type that may occur in a product; other types are refused.
+pub(super) fn kind_of(data_type: &DataType) -> Option<Kind> {
+    Some(match data_type {
+        DataType::Boolean => Kind::Bool,
+        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => Kind::Int,
+        DataType::UInt8 | DataType::UInt16 | DataType::UInt32 => Kind::Int,
+        DataType::Float32 | DataType::Float64 | DataType::Decimal128(_, _) => Kind::Float,
+        DataType::Date32 => Kind::Date,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Kind::Text,
+        _ => return None,
+    })
+}
+
+impl Teller<'_> {
+    fn refuse(&mut self, refusal: Refusal) -> Option<Expression> {
+        self.reasons.push(refusal);
+        None
+    }
+
+    fn unsupported(&mut self, zh: &str, en: &str, place: String) -> Option<Expression> {
+        let place: String = place.chars().take(200).collect();
+        self.refuse(
+            Refusal::new(
+                "expression/not-allowed",
+                format!("个体数据上不允许使用{zh}"),
+                format!("{en} is not allowed over private rows"),
+            )
+            .at(place),
+        )
+    }
+
+    /// The facts of an expression over the columns of `schema`.
+    pub(super) fn expression(&mut self, expr: &Expr, schema: &DFSchema) -> Option<Expression> {
+        match expr {
+            Expr::Alias(alias) => self.expression(&alias.expr, schema),
+            Expr::Column(column) => match schema.index_of_column(column) {
+                Ok(index) => Some(Expression::Column(index)),
+                Err(_) => self.unsupported("无法解析的列", "a column that can not be resolved", column.flat_name()),
+            },
+            Expr::Literal(value, _) => self.literal(value).map(Expression::Literal),
+            Expr::Placeholder(placeholder) => self.parameter(&placeholder.id),
+            Expr::BinaryExpr(binary) => self.binary(binary, schema),
+            Expr::Not(inner) => Some(Expression::Not(Box::new(self.expression(inner, schema)?))),
+            Expr::Negative(inner) => Some(Expression::Negate(Box::new(self.expression(inner, schema)?))),
+            Expr::IsNull(inner)
+            | Expr::IsNotNull(inner)
+            | Expr::IsTrue(inner)
+            | Expr::IsFalse(inner)
+            | Expr::IsUnknown(inner)
+            | Expr::IsNotTrue(inner)
+            | Expr::IsNotFalse(inner)
+            | Expr::IsNotUnknown(inner) => Some(Expression::IsTest(Box::new(self.expression(inner, schema)?))),
+            Expr::Between(between) => {
+                let value = self.expression(&between.expr, schema);
+                let low = self.expression(&between.low, schema);
+                let high = self.expression(&between.high, schema);
+                let told = Expression::Between { value: Box::new(value?), low: Box::new(low?), high: Box::new(high?) };
+                Some(if between.negated { Expression::Not(Box::new(told)) } else { told })
+            }
+            Expr::InList(list) => self.in_list(list, schema),
+            Expr::Like(like) => self.like(like, schema),
+            Expr::Case(case) => self.case(case, schema),
+            Expr::Cast(cast) => self.cast(&cast.expr, cast.field.data_type(), schema),
+            Expr::TryCast(cast) => self.cast(&cast.expr, cast.field.data_type(), schema),
+            Expr::ScalarFunction(call) => self.call(call, schema),
+            Expr::SimilarTo(_) => self.unsupported("正则表达式", "a regular expression", expr.to_string()),
+            Expr::ScalarVariable(..) => self.unsupported("会话变量", "a session variable", expr.to_string()),
+            Expr::AggregateFunction(_) => {
+                self.unsupported("此处的聚合函数", "an aggregate in this place", expr.to_string())
+            }
+            Expr::WindowFunction(_) => self.unsupported("窗口函数", "a window function", expr.to_string()),
+            Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_) | Expr::ScalarSubquery(_) => {
+                self.refuse(subquery())
+            }
+            Expr::OuterReferenceColumn(..) => self.refuse(subquery()),
+            Expr::GroupingSet(_) => self.unsupported("GROUPING SETS", "GROUPING SETS", expr.to_string()),
+            Expr::Unnest(_) => self.unsupported("UNNEST", "UNNEST", expr.to_string()),
+            Expr::HigherOrderFunction(_) | Expr::Lambda(_) | Expr::LambdaVariable(_) => {
+                self.unsupported("高阶函数", "a higher-order function", expr.to_string())
+            }
+            #[expect(deprecated, reason = "the variant is still there to be refused")]
+            Expr::Wildcard { .. } => self.unsupported("此处的 *", "* in this place", expr.to_string()),
+        }
+    }
+
+    fn literal(&mut self, value: &ScalarValue) -> Option<Literal> {
+        let told = match value {
+            value if value.is_null() => Some(Literal::Null),
+            ScalarValue::Boolean(Some(v)) => Some(Literal::Bool(*v)),
+            ScalarValue::Int8(Some(v)) => Some(Literal::Int(i64::from(*v))),
+            ScalarValue::Int16(Some(v)) => Some(Literal::Int(i64::from(*v))),
+            ScalarValue::Int32(Some(v)) => Some(Literal::Int(i64::from(*v))),
+            ScalarValue::Int64(Some(v)) => Some(Literal::Int(*v)),
+            ScalarValue::UInt8(Some(v)) => Some(Literal::Int(i64::from(*v))),
+            ScalarValue::UInt16(Some(v)) => Some(Literal::Int(i64::from(*v))),
+            ScalarValue::UInt32(Some(v)) => Some(Literal::Int(i64::from(*v))),
+            ScalarValue::UInt64(Some(v)) => i64::try_from(*v).ok().map(Literal::Int),
+            ScalarValue::Float32(Some(v)) if v.is_finite() => Some(Literal::Float(f64::from(*v))),
+            ScalarValue::Float64(Some(v)) if v.is_finite() => Some(Literal::Float(*v)),
+            ScalarValue::Decimal128(Some(v), _, scale) => {
+                Some(Literal::Float(*v as f64 / 10f64.powi(i32::from(*scale))))
+            }
+            ScalarValue::Date32(Some(v)) => Some(Literal::Date(*v)),
+            ScalarValue::Utf8(Some(v)) | ScalarValue::LargeUtf8(Some(v)) | ScalarValue::Utf8View(Some(v)) => {
+                Some(Literal::Text(v.clone()))
+            }
+            _ => None,
+        };
+        if told.is_none() {
+            self.unsupported("这种字面值", "a literal of this type", value.data_type().to_string());
+        }
+        told
+    }
+
+    fn parameter(&mut self, id: &str) -> Option<Expression> {
+        let name = id.trim_start_matches('$');
+        let found = self.parameters.iter().find(|p| p.name() == name).map(|p| Expression::Parameter {
+            name: name.to_owned(),
+            kind: p.fact_kind(),
+            bounds: p.bounds(),
+            values: p.values(),
+        });
+        found.or_else(|| self.unsupported("未声明的参数", "an undeclared parameter", id.to_owned()))
+    }
+
+    fn binary(&mut self, binary: &BinaryExpr, schema: &DFSchema) -> Option<Expression> {
+        let operator = match binary.op {
+            Operator::Plus => BinaryOperator::Add,
+            Operator::Minus => BinaryOperator::Subtract,
+            Operator::Multiply => BinaryOperator::Multiply,
+            Operator::Divide => BinaryOperator::Divide,
+            Operator::Modulo => BinaryOperator::Modulo,
+            Operator::Eq => BinaryOperator::Equal,
+            Operator::NotEq
+            | Operator::Lt
+            | Operator::LtEq
+            | Operator::Gt
+            | Operator::GtEq
+            | Operator::IsDistinctFrom
+            | Operator::IsNotDistinctFrom => BinaryOperator::Compare,
+            Operator::And => BinaryOperator::And,
+            Operator::Or => BinaryOperator::Or,
+            Operator::StringConcat => {
+                let left = self.expression(&binary.left, schema);
+                let right = self.expression(&binary.right, schema);
+                return Some(Expression::Call { function: Function::Concat, arguments: vec![left?, right?] });
+            }
+            other => {
+                return self.unsupported(
+                    &format!("运算符 {other}"),
+                    &format!("the operator {other}"),
+                    binary.to_string(),
+                );
+            }
+        };
+        let left = self.expression(&binary.left, schema);
+        let right = self.expression(&binary.right, schema);
+        Some(Expression::Binary { operator, left: Box::new(left?), right: Box::new(right?) })
+    }
+
+    fn in_list(&mut self, list: &InList, schema: &DFSchema) -> Option<Expression> {
+        let value = self.expression(&list.expr, schema);
+        let items: Vec<_> = list.list.iter().map(|e| self.expression(e, schema)).collect();
+        let told = Expression::InList { value: Box::new(value?), list: items.into_iter().collect::<Option<_>>()? };
+        Some(if list.negated { Expression::Not(Box::new(told)) } else { told })
+    }
+
+    fn like(&mut self, like: &Like, schema: &DFSchema) -> Option<Expression> {
+        let value = self.expression(&like.expr, schema);
+        let pattern = self.expression(&like.pattern, schema);
+        let told = Expression::Like { value: Box::new(value?), pattern: Box::new(pattern?) };
+        Some(if like.negated { Expression::Not(Box::new(told)) } else { told })
+    }
+
+    fn case(&mut self, case: &Case, schema: &DFSchema) -> Option<Expression> {
+        let base = case.expr.as_ref().map(|e| self.expression(e, schema));
+        let mut branches = Vec::with_capacity(case.when_then_expr.len());
+        for (when, then) in &case.when_then_expr {
+            let when = self.expression(when, schema);
+            let then = self.expression(then, schema);
+            branches.push((when, then));
+        }
+        let otherwise = case.else_expr.as_ref().map(|e| self.expression(e, schema));
+        let mut told = Vec::with_capacity(branches.len());
+        for (when, then) in branches {
+            let when = match &base {
+                None => when?,
+                Some(base) => Expression::Binary {
+                    operator: BinaryOperator::Equal,
+                    left: Box::new(base.clone()?),
+                    right: Box::new(when?),
+                },
+            };
+            told.push((when, then?));
+        }
+        let otherwise = match otherwise {
+            None => None,
+            Some(e) => Some(Box::new(e?)),
+        };
+        Some(Expression::Case { branches: told, otherwise })
+    }
+
+    fn cast(&mut self, expr: &Expr, to: &DataType, schema: &DFSchema) -> Option<Expression> {
+        let value = self.expression(expr, schema);
+        match kind_of(to) {
+            Some(to) => Some(Expression::Cast { value: Box::new(value?), to }),
+            None => self.unsupported("转换到这种类型", "a cast to this type", to.to_string()),
+        }
+    }
+
+    fn call(&mut self, call: &ScalarFunction, schema: &DFSchema) -> Option<Expression> {
+        if let Some(model) = RowModel::of(&call.func) {
+            return self.model(model, call, schema);
+        }
+        let arguments = |teller: &mut Self, args: &[Expr]| {
+            let told: Vec<_> = args.iter().map(|a| teller.expression(a, schema)).collect();
+            told.into_iter().collect::<Option<Vec<_>>>()
+        };
+        if call.name() == "date_part" {
+            let field = match call.args.first() {
+                Some(Expr::Literal(value, _)) => date_field(value),
+                _ => None,
+            };
+            let rest = arguments(self, call.args.get(1..).unwrap_or_default());
+            let Some(field) = field else {
+                return self.unsupported("这个日期部分", "this date part", call.name().to_owned());
+            };
+            return Some(Expression::Call { function: Function::DatePart(field), arguments: rest? });
+        }
+        let function = row_function(call.name());
+        if function.is_none() {
+            self.reasons.push(not_allowed(call.name()));
+        }
+        let arguments = arguments(self, &call.args);
+        Some(Expression::Call { function: function?, arguments: arguments? })
+    }
+
+    fn model(&mut self, model: &yunei_sandbox::Model, call: &ScalarFunction, schema: &DFSchema) -> Option<Expression> {
+        let manifest = model.manifest();
+        let told: Vec<_> = call.args.iter().map(|a| self.expression(a, schema)).collect();
+        let arguments = told.into_iter().collect::<Option<Vec<_>>>()?;
+        let name = format!("{}@{}", manifest.id(), manifest.version());
+        match Interval::new(manifest.output().min(), manifest.output().max()) {
+            Some(output) => Some(Expression::Model {
+                model: name,
+                arguments,
+                output,
+                nullable: manifest.features().iter().any(|f| f.missing().is_none()),
+            }),
+            None => self.unsupported("没有取值范围的模型", "a model without an output range", name),
+        }
+    }
+}
+
+fn subquery() -> Refusal {
+    Refusal::new(
+        "plan/subquery-over-private",
+        "个体数据的条件或表达式中不能有子查询",
+        "a subquery can not stand in a condition or expression over private rows",
+    )
+    .hint("请改写为按主体标识列的 JOIN", "write it as a JOIN on the unit column")
+}
+
+fn date_field(value: &ScalarValue) -> Option<DateField> {
+    let (ScalarValue::Utf8(Some(name)) | ScalarValue::Utf8View(Some(name)) | ScalarValue::LargeUtf8(Some(name))) =
+        value
+    else {
+        return None;
+    };
+    Some(match name.to_ascii_lowercase().as_str() {
+        "year" => DateField::Year,
+        "quarter" => DateField::Quarter,
+        "month" => DateField::Month,
+        "week" => DateField::Week,
+        "day" => DateField::Day,
+        "dow" => DateField::DayOfWeek,
+        "doy" => DateField::DayOfYear,
+        _ => return None,
+    })
+}

@@ -1,0 +1,22 @@
+//! From SQL to a plan that may run: parsed, told as facts, cleared by policy, split into private leaves and the public
+//! part above them.
+//!
+//! Nothing here opens data.
+
+mod expression;
+mod functions;
+mod guard;
+mod leaves;
+mod planned;
+mod private;
+mod public;
+mod relation;
+mod source;
+mod sql;
+
+pub(crate) use planned::check_verification;
+pub use planned::{Checked, Planned};
+pub(crate) use planned::{check, prepare};
+pub(crate) use private::{PrivateLeaf, measure_plan};
+pub(crate) use public::{ReleasedLeaf, public_plan};
+pub(crate) use source::{Source, Sources};

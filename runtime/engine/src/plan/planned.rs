@@ -1,0 +1,274 @@
+//! A product checked without data (`Checked`), and one use of it that may run (`Planned`).
+
+use super::expression::Teller;
+use super::leaves::{FoundLeaf, find};
+use super::private::{Domains, PrivateLeaf, text_domains, texts_without_code};
+use super::source::Sources;
+use super::sql::logical_plan;
+use crate::digest::sha256_parts;
+use crate::product::{AggregateProduct, Arguments, Claim, Product, Side, VerificationProduct};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use std::fmt;
+use std::sync::Arc;
+use yunei_audit::Recorded;
+use yunei_policy::authorise::Authorised;
+use yunei_policy::clear::{Clearance, clear};
+use yunei_policy::facts::{Interval, PlanFacts};
+use yunei_policy::rules::RuleSet;
+use yunei_policy::verification::{self, Comparison, VerificationClearance, VerificationFacts, clear_verification};
+use yunei_policy::{Refusal, Refused};
+
+/// What can be said of a product before anybody runs it: nothing was opened.
+#[derive(Debug)]
+pub struct Checked {
+    clearance: Clearance,
+    columns: Vec<String>,
+}
+
+impl Checked {
+    /// The charge of a run and the error to expect of each number.
+    pub fn clearance(&self) -> &Clearance {
+        &self.clearance
+    }
+
+    /// The columns of the result.
+    pub fn columns(&self) -> &[String] {
+        &self.columns
+    }
+}
+
+/// One use of an aggregate product that policy has cleared: parameters bound, charge known. Made by `prepare` only,
+/// from an authorisation that stands in the log.
+pub struct Planned {
+    authorised: Recorded<Authorised>,
+    state: SessionState,
+    plan: LogicalPlan,
+    leaves: Vec<PrivateLeaf>,
+    clearance: Clearance,
+    question: String,
+    arguments: String,
+}
+
+impl fmt::Debug for Planned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Planned").field("question", &self.question).finish_non_exhaustive()
+    }
+}
+
+impl Planned {
+    /// Who was authorised to do it.
+    pub fn authorised(&self) -> &Authorised {
+        self.authorised.get()
+    }
+    /// What it costs and how it is bounded.
+    pub fn clearance(&self) -> &Clearance {
+        &self.clearance
+    }
+    /// A digest over product, parameters, dataset versions, models and rules: what makes two uses the same question.
+    pub fn question(&self) -> &str {
+        &self.question
+    }
+    /// The parameters of this use, in one form per set of values.
+    pub fn arguments(&self) -> &str {
+        &self.arguments
+    }
+    pub(crate) fn state(&self) -> &SessionState {
+        &self.state
+    }
+    pub(crate) fn plan(&self) -> &LogicalPlan {
+        &self.plan
+    }
+    pub(crate) fn leaves(&self) -> &[PrivateLeaf] {
+        &self.leaves
+    }
+}
+
+/// Checks a product for every value that its parameters may take.
+///
+/// # Errors
+/// All the reasons why it may not run.
+pub(crate) async fn check(
+    product: &AggregateProduct,
+    sources: &Sources,
+    rules: &RuleSet,
+    runtime: &Arc<RuntimeEnv>,
+) -> Result<Checked, Refused> {
+    let state = sources.session(runtime)?;
+    let plan = logical_plan(&state, product).await?;
+    let (_, clearance) = clear_plan(&plan, product, rules, sources)?;
+    let columns = plan.schema().fields().iter().map(|f| f.name().clone()).collect();
+    Ok(Checked { clearance, columns })
+}
+
+/// Plans one use of a product.
+///
+/// # Errors
+/// All the reasons why it may not run.
+pub(crate) async fn prepare(
+    authorised: Recorded<Authorised>,
+    product: &Product,
+    aggregate: &AggregateProduct,
+    arguments: &Arguments,
+    sources: &Sources,
+    rules: &RuleSet,
+    runtime: &Arc<RuntimeEnv>,
+) -> Result<Planned, Refused> {
+    let state = sources.session(runtime)?;
+    let plan = logical_plan(&state, aggregate).await?;
+    let plan = bind(plan, arguments)?;
+    let (found, clearance) = clear_plan(&plan, aggregate, rules, sources)?;
+    let domains = domains(sources);
+    let leaves = found.into_iter().map(|l| PrivateLeaf { node: l.node, domains: domains.clone() }).collect();
+    let question = question(product, arguments, sources, rules);
+    Ok(Planned { authorised, state, plan, leaves, clearance, question, arguments: arguments.canonical() })
+}
+
+/// Puts the arguments in the place of the parameters.
+fn bind(plan: LogicalPlan, arguments: &Arguments) -> Result<LogicalPlan, Refused> {
+    let failed = || Refused::from(Refusal::new("parameter/bind", "参数无法代入", "the parameters can not be put in"));
+    let values = arguments.scalars();
+    if values.is_empty() {
+        return Ok(plan);
+    }
+    let values = datafusion::common::ParamValues::from(values.into_iter().collect::<std::collections::HashMap<_, _>>());
+    let plan = plan.with_param_values(values).map_err(|_| failed())?;
+    let mut left = false;
+    plan.apply_with_subqueries(|node| {
+        for expr in node.expressions() {
+            left |= expr.exists(|e| Ok(matches!(e, Expr::Placeholder(_))))?;
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })
+    .map_err(|_| failed())?;
+    if left { Err(failed()) } else { Ok(plan) }
+}
+
+fn clear_plan(
+    plan: &LogicalPlan,
+    product: &AggregateProduct,
+    rules: &RuleSet,
+    sources: &Sources,
+) -> Result<(Vec<FoundLeaf>, Clearance), Refused> {
+    let mut teller = Teller { reasons: Vec::new(), parameters: product.parameters() };
+    let leaves = find(plan, &mut teller);
+    let domains = domains(sources);
+    for leaf in &leaves {
+        for text in texts_without_code(&leaf.node.input, &leaf.node, &domains).unwrap_or_else(|_| vec![String::new()]) {
+            teller.reasons.push(
+                Refusal::new(
+                    "model/text-feature",
+                    "文本不能进入模型，除非是声明了取值范围的列",
+                    "text can not enter a model unless it is a column with a declared domain",
+                )
+                .at(text)
+                .hint("请在目录中用 values 声明该列的取值", "declare the column's values in the catalogue entry"),
+            );
+        }
+    }
+    let facts =
+        PlanFacts { leaves: leaves.iter().map(|l| l.facts.clone()).collect(), demand: product.demand().cloned() };
+    let cleared = clear(&facts, rules);
+    let mut reasons = teller.reasons;
+    match (cleared, reasons.is_empty()) {
+        (Ok(clearance), true) => Ok((leaves, clearance)),
+        (Ok(_), false) => Err(Refused::unless(reasons, ()).expect_err("there are reasons")),
+        (Err(refused), _) => {
+            reasons.extend(refused.reasons().iter().cloned());
+            Err(Refused::unless(reasons, ()).expect_err("there are reasons"))
+        }
+    }
+}
+
+fn domains(sources: &Sources) -> Domains {
+    let mut domains = Domains::new();
+    for source in &sources.datasets {
+        text_domains(&source.spec.scan(), &mut domains);
+    }
+    domains
+}
+
+/// The digest of a question: everything that its answer depends on but the noise.
+fn question(product: &Product, arguments: &Arguments, sources: &Sources, rules: &RuleSet) -> String {
+    let canonical = arguments.canonical();
+    let mut parts: Vec<&[u8]> = vec![product.text().as_bytes(), canonical.as_bytes(), rules.text().as_bytes()];
+    let files: Vec<[u8; 32]> =
+        sources.datasets.iter().flat_map(|d| d.files.iter().map(|f| *f.sha256().as_bytes())).collect();
+    let epochs: Vec<[u8; 4]> = sources.datasets.iter().map(|d| d.epoch.to_le_bytes()).collect();
+    for (source, epoch) in sources.datasets.iter().zip(&epochs) {
+        parts.push(source.spec.text().as_bytes());
+        parts.push(epoch);
+    }
+    parts.extend(files.iter().map(<[u8; 32]>::as_slice));
+    for model in &sources.models {
+        parts.push(model.manifest().version().as_bytes());
+        parts.push(model.digest().as_bytes());
+    }
+    hex::encode(sha256_parts("yunei/question/1", &parts))
+}
+
+/// Clears a verification product: columns and model resolved, threshold inside the model's range.
+///
+/// # Errors
+/// All the reasons why it may not be used.
+pub(crate) fn check_verification(
+    product: &VerificationProduct,
+    sources: &Sources,
+    rules: &RuleSet,
+) -> Result<VerificationClearance, Refused> {
+    let Some(source) = sources.datasets.first() else {
+        return Err(Refusal::new("product/verification-datasets", "没有数据集", "no dataset").into());
+    };
+    let scan = source.spec.scan();
+    let mut reasons = Vec::new();
+    let mut position = |name: &str, place: &str| {
+        let found = scan.columns.iter().position(|c| c.name == name);
+        if found.is_none() {
+            let shown: String = name.chars().take(64).collect();
+            reasons.push(
+                Refusal::new("verification/column", "数据集没有这一列", "the dataset has no such column")
+                    .at(format!("{place}: {shown}")),
+            );
+        }
+        found
+    };
+    let identity: Vec<Option<usize>> =
+        product.identity().iter().map(|name| position(name, "product.verification.identity")).collect();
+    let claim = match product.claim() {
+        Claim::Equals { column } => {
+            position(column, "product.verification.claim").map(|column| verification::Claim::Equals { column })
+        }
+        Claim::Model { model, side, threshold } => {
+            let found = sources.models.iter().find(|m| {
+                let manifest = m.manifest();
+                *model == format!("{}@{}", manifest.id(), manifest.version())
+            });
+            found.and_then(|found| {
+                let names: Vec<String> = found.manifest().features().iter().map(|f| f.name().to_owned()).collect();
+                let features: Vec<_> = names.iter().map(|n| position(n, "model feature")).collect();
+                Some(verification::Claim::Model {
+                    model: model.clone(),
+                    features: features.into_iter().collect::<Option<_>>()?,
+                    output: Interval::new(found.manifest().output().min(), found.manifest().output().max())?,
+                    comparison: match side {
+                        Side::AtMost => Comparison::AtMost,
+                        Side::AtLeast => Comparison::AtLeast,
+                    },
+                    threshold: *threshold,
+                })
+            })
+        }
+    };
+    let identity: Option<Vec<usize>> = identity.into_iter().collect();
+    match (identity, claim, reasons.is_empty()) {
+        (Some(identity), Some(claim), true) => clear_verification(&VerificationFacts { scan, identity, claim }, rules),
+        _ => {
+            if reasons.is_empty() {
+                reasons.push(Refusal::new("verification/claim", "核验内容无法解析", "the claim can not be resolved"));
+            }
+            Err(Refused::unless(reasons, ()).expect_err("there are reasons"))
+        }
+    }
+}

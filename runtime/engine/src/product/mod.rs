@@ -1,0 +1,341 @@
+//! Product manifests: `product.toml`, parsed once into a [`Product`] that cannot be wrong in itself.
+//!
+//! Whether the datasets and models that it names exist, and whether its SQL may run, is decided later (`plan`).
+
+mod parameter;
+mod raw;
+
+pub use parameter::{Arguments, Parameter, ParameterKind};
+
+use crate::digest::sha256_hex;
+use crate::text::{check_id, check_model_reference};
+use parameter::parameters;
+use raw::{RawClaim, RawManifest, RawProduct};
+use yunei_policy::facts::PrivacyDemand;
+use yunei_policy::{Refusal, Refused, Text};
+
+/// At most how many bytes a manifest may have.
+pub const MAX_MANIFEST_BYTES: usize = 256 * 1024;
+/// At most how many bytes the SQL of a product may have.
+pub const MAX_SQL_BYTES: usize = 64 * 1024;
+/// At most how many datasets, models, purposes or parameters a product may name.
+pub const MAX_NAMES: usize = 32;
+
+/// A data product, as its operator wrote it.
+#[derive(Debug, Clone)]
+pub struct Product {
+    id: String,
+    title: Text,
+    purposes: Vec<String>,
+    datasets: Vec<String>,
+    models: Vec<String>,
+    body: Body,
+    text: String,
+    digest: String,
+}
+
+/// What a product does.
+#[derive(Debug, Clone)]
+pub enum Body {
+    /// SQL whose aggregates leave.
+    Aggregate(AggregateProduct),
+    /// A yes or a no about one subject.
+    Verification(VerificationProduct),
+}
+
+/// SQL with typed parameters.
+#[derive(Debug, Clone)]
+pub struct AggregateProduct {
+    sql: String,
+    parameters: Vec<Parameter>,
+    demand: Option<PrivacyDemand>,
+}
+
+/// A closed predicate over one subject of one dataset.
+#[derive(Debug, Clone)]
+pub struct VerificationProduct {
+    identity: Vec<String>,
+    claim: Claim,
+}
+
+/// What is claimed of the subject.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Claim {
+    /// The column equals the value that the caller gives.
+    Equals {
+        /// The column.
+        column: String,
+    },
+    /// The model's output for the subject is at most (or at least) a threshold fixed in the product.
+    Model {
+        /// `id@version`.
+        model: String,
+        /// Which side of the threshold is a match.
+        side: Side,
+        /// The threshold.
+        threshold: f64,
+    },
+}
+
+/// Which side of a threshold is a match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// `output <= threshold`
+    AtMost,
+    /// `output >= threshold`
+    AtLeast,
+}
+
+impl Product {
+    /// Parses a manifest.
+    ///
+    /// # Errors
+    /// Every reason why it is not one: `product/…` codes.
+    pub fn parse(text: &str) -> Result<Self, Refused> {
+        if text.len() > MAX_MANIFEST_BYTES {
+            return Err(Refusal::new(
+                "product/too-large",
+                format!("清单超过 {MAX_MANIFEST_BYTES} 字节"),
+                format!("the manifest is larger than {MAX_MANIFEST_BYTES} bytes"),
+            )
+            .into());
+        }
+        let manifest: RawManifest = toml::from_str(text).map_err(|e| toml_refusal("product/malformed", text, &e))?;
+        Self::from_raw(manifest.product, text)
+    }
+
+    fn from_raw(raw: RawProduct, text: &str) -> Result<Self, Refused> {
+        let mut reasons = Vec::new();
+        check_id("product.id", &raw.id, &mut reasons);
+        check_list("product.purposes", &raw.purposes, 1, &mut reasons);
+        check_list("product.datasets", &raw.datasets, 1, &mut reasons);
+        check_list("product.models", &raw.models, 0, &mut reasons);
+        for model in &raw.models {
+            check_model_reference("product.models", model, &mut reasons);
+        }
+        if raw.title.zh.trim().is_empty() || raw.title.en.trim().is_empty() {
+            reasons.push(
+                Refusal::new("product/title", "标题须有中文和英文", "the title needs a Chinese and an English form")
+                    .at("product.title"),
+            );
+        }
+        let body = body(&raw, &mut reasons);
+        match (Refused::from_reasons(reasons), body) {
+            (Some(refused), _) => Err(refused),
+            (None, Some(body)) => Ok(Self {
+                id: raw.id,
+                title: raw.title,
+                purposes: raw.purposes,
+                datasets: raw.datasets,
+                models: raw.models,
+                body,
+                text: text.to_owned(),
+                digest: sha256_hex(text.as_bytes()),
+            }),
+            (None, None) => Err(kind_refusal().into()),
+        }
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+    /// Its title.
+    pub fn title(&self) -> &Text {
+        &self.title
+    }
+    /// What it may be used for.
+    pub fn purposes(&self) -> &[String] {
+        &self.purposes
+    }
+    /// The datasets it reads.
+    pub fn datasets(&self) -> &[String] {
+        &self.datasets
+    }
+    /// The models it uses, as `id@version`.
+    pub fn models(&self) -> &[String] {
+        &self.models
+    }
+    /// What it does.
+    pub fn body(&self) -> &Body {
+        &self.body
+    }
+    /// The manifest as it was written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+    /// SHA-256 of the manifest, hex.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+    /// `aggregate` or `verification`.
+    pub fn kind(&self) -> &'static str {
+        match self.body {
+            Body::Aggregate(_) => "aggregate",
+            Body::Verification(_) => "verification",
+        }
+    }
+}
+
+impl AggregateProduct {
+    /// The SQL.
+    pub fn sql(&self) -> &str {
+        &self.sql
+    }
+    /// The declared parameters, by name.
+    pub fn parameters(&self) -> &[Parameter] {
+        &self.parameters
+    }
+    /// The privacy that it demands.
+    pub fn demand(&self) -> Option<&PrivacyDemand> {
+        self.demand.as_ref()
+    }
+}
+
+impl VerificationProduct {
+    /// The columns that name the subject.
+    pub fn identity(&self) -> &[String] {
+        &self.identity
+    }
+    /// What is claimed.
+    pub fn claim(&self) -> &Claim {
+        &self.claim
+    }
+}
+
+fn kind_refusal() -> Refusal {
+    Refusal::new(
+        "product/kind",
+        "kind 须为 aggregate（并给出 sql）或 verification（并给出 [product.verification]）",
+        "kind is either aggregate (with sql) or verification (with [product.verification])",
+    )
+    .at("product.kind")
+}
+
+fn body(raw: &RawProduct, reasons: &mut Vec<Refusal>) -> Option<Body> {
+    match (raw.kind.as_str(), &raw.sql, &raw.verification) {
+        ("aggregate", Some(sql), None) => {
+            if sql.len() > MAX_SQL_BYTES {
+                reasons.push(
+                    Refusal::new(
+                        "sql/too-large",
+                        format!("SQL 超过 {MAX_SQL_BYTES} 字节"),
+                        format!("the SQL is larger than {MAX_SQL_BYTES} bytes"),
+                    )
+                    .at("product.sql"),
+                );
+            }
+            let parameters = parameters(&raw.params, sql, reasons);
+            let demand = raw.privacy.as_ref().map(|p| PrivacyDemand {
+                epsilon: p.epsilon,
+                max_groups: p.max_groups,
+                max_rows: p.max_rows,
+            });
+            Some(Body::Aggregate(AggregateProduct { sql: sql.clone(), parameters, demand }))
+        }
+        ("verification", None, Some(v)) => {
+            if !raw.params.is_empty() || raw.privacy.is_some() {
+                reasons.push(
+                    Refusal::new(
+                        "product/verification-extra",
+                        "核验产品没有参数和隐私预算",
+                        "a verification product has neither parameters nor a privacy demand",
+                    )
+                    .at("product"),
+                );
+            }
+            if raw.datasets.len() != 1 {
+                reasons.push(
+                    Refusal::new(
+                        "product/verification-datasets",
+                        "核验产品只能使用一个数据集",
+                        "a verification product reads exactly one dataset",
+                    )
+                    .at("product.datasets"),
+                );
+            }
+            let claim = claim(&v.claim, &raw.models, reasons)?;
+            Some(Body::Verification(VerificationProduct { identity: v.identity.clone(), claim }))
+        }
+        _ => {
+            reasons.push(kind_refusal());
+            None
+        }
+    }
+}
+
+fn claim(raw: &RawClaim, models: &[String], reasons: &mut Vec<Refusal>) -> Option<Claim> {
+    let refusal = || {
+        Refusal::new(
+            "product/claim",
+            "claim 须为 { equals = 列名 }，或 { model = \"id@版本\", at_most | at_least = 数值 }",
+            "the claim is { equals = \"column\" }, or { model = \"id@version\", at_most | at_least = number }",
+        )
+        .at("product.verification.claim")
+    };
+    match raw {
+        RawClaim { equals: Some(column), model: None, at_most: None, at_least: None } => {
+            Some(Claim::Equals { column: column.clone() })
+        }
+        RawClaim { equals: None, model: Some(model), at_most, at_least } => {
+            if !models.contains(model) {
+                reasons.push(
+                    Refusal::new(
+                        "product/undeclared-model",
+                        "claim 使用的模型须列在 product.models 中",
+                        "the claim's model must be listed in product.models",
+                    )
+                    .at("product.verification.claim.model"),
+                );
+            }
+            let (side, threshold) = match (at_most, at_least) {
+                (Some(t), None) => (Side::AtMost, *t),
+                (None, Some(t)) => (Side::AtLeast, *t),
+                _ => {
+                    reasons.push(refusal());
+                    return None;
+                }
+            };
+            if !threshold.is_finite() {
+                reasons.push(refusal());
+            }
+            Some(Claim::Model { model: model.clone(), side, threshold })
+        }
+        _ => {
+            reasons.push(refusal());
+            None
+        }
+    }
+}
+
+fn check_list(place: &str, list: &[String], least: usize, reasons: &mut Vec<Refusal>) {
+    let mut sorted: Vec<&String> = list.iter().collect();
+    sorted.sort();
+    sorted.dedup();
+    let blank = list.iter().any(|s| s.trim().is_empty() || s.len() > 128);
+    if list.len() < least || list.len() > MAX_NAMES || sorted.len() != list.len() || blank {
+        reasons.push(
+            Refusal::new(
+                "product/list",
+                format!("须有 {least} 到 {MAX_NAMES} 项，不重复，不为空"),
+                format!("takes {least} to {MAX_NAMES} entries, each different and not blank"),
+            )
+            .at(place),
+        );
+    }
+}
+
+/// A refusal for a TOML text that does not parse: the parser's message (about the text's own keys) and the line.
+pub(crate) fn toml_refusal(code: &'static str, text: &str, error: &toml::de::Error) -> Refused {
+    let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+    let message = error.message().to_owned();
+    let refusal =
+        Refusal::new(code, format!("清单无法解析：{message}"), format!("the manifest does not parse: {message}"));
+    match line {
+        Some(line) => refusal.at(format!("line {line}")).into(),
+        None => refusal.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,238 @@
+//! A small domain for the tests: people with a city, an age and an income; their meters.
+
+#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
+
+use datafusion::arrow::array::{ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray};
+use datafusion::parquet::arrow::ArrowWriter;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use yunei_engine::{Clock, Domain, DomainError, GrantRequest, RunAnswer, RunRequest};
+use yunei_policy::words::State;
+
+pub const CITIES: [&str; 3] = ["昆明", "曲靖", "大理"];
+
+pub struct World {
+    pub folder: tempfile::TempDir,
+    pub domain: Domain,
+}
+
+pub fn clock() -> Clock {
+    Arc::new(|| 1_795_392_000_000)
+}
+
+/// City, age and income of person `i`.
+pub fn person(i: usize) -> (&'static str, i32, i64) {
+    (CITIES[i % 3], 20 + (i % 60) as i32, 20_000 + (i as i64 * 7_919) % 80_000)
+}
+
+pub fn write(path: &Path, columns: Vec<(&str, ArrayRef)>) {
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let mut writer = ArrowWriter::try_new(std::fs::File::create(path).unwrap(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
+const PEOPLE: &str = r#"
+[dataset]
+id = "people"
+title = { zh = "人口", en = "People" }
+provider = { name = "统计局", code = "11530000015128001W" }
+files = ["people.parquet"]
+update = "monthly"
+sharing = { attribute = "conditional", conditions = "x" }
+opening = { type = "conditional", conditions = "x" }
+grade = "general-3"
+unit = { kind = "natural_person", column = "id", most_rows = 1 }
+release = "personal"
+[[column]]
+name = "id"
+type = "utf8"
+class = "direct_identifier"
+usages = ["join", "verify"]
+[[column]]
+name = "city"
+type = "utf8"
+class = "attribute"
+usages = ["filter", "group", "verify"]
+values = ["昆明", "曲靖", "大理"]
+[[column]]
+name = "age"
+type = "int32"
+class = "quasi_identifier"
+usages = ["filter", "group", "feature", "aggregate", "verify"]
+min = 0
+max = 120
+[[column]]
+name = "income"
+type = "int64"
+class = "sensitive"
+usages = ["feature", "aggregate"]
+min = 0
+max = 100000
+"#;
+
+const METERS: &str = r#"
+[dataset]
+id = "meters"
+title = { zh = "电表", en = "Meters" }
+provider = { name = "电网", code = "11530000015128001W" }
+files = ["meters.parquet"]
+update = "monthly"
+sharing = { attribute = "conditional", conditions = "x" }
+opening = { type = "conditional", conditions = "x" }
+grade = "general-3"
+unit = { kind = "natural_person", column = "id", most_rows = 4 }
+release = "personal"
+[[column]]
+name = "id"
+type = "utf8"
+class = "direct_identifier"
+usages = ["join"]
+[[column]]
+name = "quarter"
+type = "int32"
+class = "attribute"
+usages = ["filter", "group", "feature"]
+min = 1
+max = 4
+[[column]]
+name = "kwh"
+type = "float64"
+class = "attribute"
+usages = ["aggregate", "feature"]
+min = 0
+max = 1000
+"#;
+
+const MODEL: &str = r#"
+[model]
+id = "burden"
+version = "1.0.0"
+kind = "row"
+file = "burden.wat"
+[[feature]]
+name = "age"
+type = "f64"
+[[feature]]
+name = "income"
+type = "f64"
+[output]
+min = 0.0
+max = 1.0
+step = 0.001
+default = 0.5
+"#;
+
+const WAT: &str = r#"(module (func (export "score") (param f64 f64) (result f64)
+  (f64.div (local.get 0) (f64.add (local.get 0) (f64.div (local.get 1) (f64.const 1000))))))"#;
+
+pub const RULES_FOR_TESTS: f64 = 100.0;
+
+pub fn rules() -> String {
+    yunei_policy::rules::RuleSet::default()
+        .text()
+        .lines()
+        .map(|l| match l.split_once('=').map(|(k, _)| k.trim()) {
+            Some("dataset") => "dataset = 100.0".to_owned(),
+            Some("institution_dataset") => "institution_dataset = 100.0".to_owned(),
+            Some("product") => "product = 100.0".to_owned(),
+            Some("max_epsilon_per_run") => "max_epsilon_per_run = 10.0".to_owned(),
+            _ => l.to_owned(),
+        })
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+impl World {
+    pub async fn new(people: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let rows: Vec<_> = (0..people).map(person).collect();
+        let ids: Vec<String> = (0..people).map(|i| format!("P{i:07}")).collect();
+        write(
+            &folder.path().join("people.parquet"),
+            vec![
+                ("id", Arc::new(StringArray::from(ids.clone()))),
+                ("city", Arc::new(StringArray::from(rows.iter().map(|r| r.0).collect::<Vec<_>>()))),
+                ("age", Arc::new(Int32Array::from(rows.iter().map(|r| r.1).collect::<Vec<_>>()))),
+                ("income", Arc::new(Int64Array::from(rows.iter().map(|r| r.2).collect::<Vec<_>>()))),
+            ],
+        );
+        let metered: Vec<usize> = (0..people).step_by(2).flat_map(|i| [i; 4]).collect();
+        write(
+            &folder.path().join("meters.parquet"),
+            vec![
+                ("id", Arc::new(StringArray::from(metered.iter().map(|i| ids[*i].clone()).collect::<Vec<_>>()))),
+                (
+                    "quarter",
+                    Arc::new(Int32Array::from((0..metered.len()).map(|i| (i % 4) as i32 + 1).collect::<Vec<_>>())),
+                ),
+                ("kwh", Arc::new(Float64Array::from(metered.iter().map(|i| (i % 100) as f64).collect::<Vec<_>>()))),
+            ],
+        );
+        let domain =
+            Domain::create(&folder.path().join("home"), "test.example/domain", Some(&rules()), clock()).await.unwrap();
+        let world = Self { folder, domain };
+        for (name, text) in [("people.toml", PEOPLE), ("meters.toml", METERS)] {
+            let path = world.file(name, text);
+            let submission = world.domain.register_dataset("holder", &path, |_, _| {}).await.unwrap();
+            world.domain.set_dataset_state("authority", &submission.id, State::Approved).await.unwrap();
+        }
+        world.model(MODEL, "burden.wat", WAT).await;
+        world
+    }
+
+    pub fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    pub async fn model(&self, manifest: &str, file: &str, wat: &str) {
+        self.file(file, wat);
+        let path = self.file("model.toml", manifest);
+        let submission = self.domain.submit_model("operator", &path).await.unwrap();
+        self.domain.set_model_state("authority", &submission.id, State::Approved).await.unwrap();
+    }
+
+    pub fn product_text(id: &str, sql: &str, extra: &str) -> String {
+        format!(
+            "[product]\nid = \"{id}\"\nkind = \"aggregate\"\ntitle = {{ zh = \"测\", en = \"t\" }}\npurposes = [\"research\"]\n\
+             datasets = [\"people\", \"meters\"]\nmodels = [\"burden@1.0.0\"]\nsql = '''{sql}'''\n[product.privacy]\nepsilon = 5.0\n{extra}"
+        )
+    }
+
+    pub async fn check(&self, sql: &str) -> Result<yunei_engine::domain::Checkup, Vec<&'static str>> {
+        let path = self.file("product.toml", &Self::product_text("probe", sql, ""));
+        self.domain.check_product(&path).await.map_err(|e| e.reasons().iter().map(|r| r.code()).collect())
+    }
+
+    pub async fn approve(&self, id: &str, text: &str, institution: &str, purposes: &[&str]) {
+        let path = self.file("product.toml", text);
+        let submission = self.domain.submit_product("operator", &path).await.unwrap();
+        assert_eq!(submission.id, id);
+        self.domain.set_product_state("authority", id, State::Approved).await.unwrap();
+        let now = self.domain.now();
+        let grant = GrantRequest {
+            institution: institution.to_owned(),
+            product: id.to_owned(),
+            purposes: purposes.iter().map(|p| (*p).to_owned()).collect(),
+            from_millis: now - 1,
+            until_millis: now + 1_000_000,
+            max_runs: None,
+        };
+        self.domain.add_grant("authority", &grant).await.unwrap();
+    }
+
+    pub async fn run(
+        &self,
+        product: &str,
+        arguments: &[(&str, &str)],
+        purpose: &str,
+    ) -> Result<RunAnswer, DomainError> {
+        let arguments: BTreeMap<_, _> = arguments.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let request =
+            RunRequest { institution: "operator".into(), product: product.into(), arguments, purpose: purpose.into() };
+        self.domain.run(&request).await
+    }
+}
