@@ -9,7 +9,7 @@
 //! log. Whatever fails after data was opened is one opaque `run/failed`.
 
 use crate::catalogue::verify_unchanged;
-use crate::domain::{Domain, Resolved, fresh_id};
+use crate::domain::{Domain, Resolved, fresh_id, product_facts};
 use crate::error::DomainError;
 use crate::execute::{Charged, execute};
 use crate::home::random_seed;
@@ -22,10 +22,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use yunei_audit::{Position, Receipt, Recorded};
 use yunei_policy::Refusal;
-use yunei_policy::authorise::{
-    Action, Authorised, GrantFacts, InstitutionFacts, ItemFacts, ProductFacts, ProductKind, Request, Resource,
-    authorise,
-};
+use yunei_policy::authorise::{Action, Authorised, GrantFacts, InstitutionFacts, Request, Resource, authorise};
 use yunei_policy::words::{ReleaseClass, State};
 
 /// At most how long the private part of a run may take.
@@ -138,16 +135,7 @@ pub(crate) async fn authorise_use(
     let request = Request {
         institution: InstitutionFacts { id: &institution.id, role: institution.role, state: institution.state },
         action,
-        resource: Resource::Product(ProductFacts {
-            item: ItemFacts { id: product.id(), state: record.state, submitted_by: &record.submitted_by },
-            kind: match product.body() {
-                Body::Aggregate(_) => ProductKind::Aggregate,
-                Body::Verification(_) => ProductKind::Verification,
-            },
-            purposes: product.purposes(),
-            dataset_states: &dataset_states,
-            model_states: &model_states,
-        }),
+        resource: Resource::Product(product_facts(record, product, &dataset_states, &model_states)),
         grants: &facts,
         purpose: Some(purpose),
         now_millis: now,
@@ -369,7 +357,7 @@ impl Use<'_> {
 
     async fn receipt(&self, position: &Position, body: Map<String, Value>) -> Result<Receipt, DomainError> {
         let receipt = self.domain.log.receipt(position, body)?;
-        self.domain.store.record_receipt(self.id, &receipt.to_json().to_string()).await?;
+        self.domain.store.record_receipt(self.id, &receipt.to_string()).await?;
         Ok(receipt)
     }
 }

@@ -74,7 +74,7 @@ async fn joined_and_bounded() {
 async fn limited_groups_keep_a_part_of_each_unit() {
     let world = World::new(3_000).await;
     let sql = "SELECT m.quarter, COUNT(*) AS n FROM meters m GROUP BY m.quarter";
-    let product = World::product_text("quarters", sql, "max_groups = 2\n");
+    let product = World::product_text("quarters", sql, "max_groups = 2\nmax_rows = 1\n");
     world.approve("quarters", &product, "operator", &["research"]).await;
     let answer = world.run("quarters", &[], "research").await.unwrap();
     let n = answer.released.batch().column_by_name("n").unwrap().as_primitive::<Int64Type>();

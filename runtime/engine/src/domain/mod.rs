@@ -8,7 +8,7 @@ mod views;
 
 pub use budget::BudgetView;
 pub(crate) use sources::Resolved;
-pub(crate) use submit::CheckedModel;
+pub(crate) use submit::{CheckedModel, product_facts};
 pub use submit::{GrantRequest, Submission};
 pub use views::{Checkup, ColumnView, DatasetView, Expected, GrantView, InstitutionView, ModelView, ProductView};
 

@@ -209,16 +209,7 @@ impl Domain {
     pub async fn set_product_state(&self, actor: &str, id: &str, to: State) -> Result<State, DomainError> {
         let (record, product) = self.product_record(id).await?;
         let (dataset_states, model_states) = self.states_behind(&product).await?;
-        let facts = ProductFacts {
-            item: ItemFacts { id, state: record.state, submitted_by: &record.submitted_by },
-            kind: match product.body() {
-                Body::Aggregate(_) => ProductKind::Aggregate,
-                Body::Verification(_) => ProductKind::Verification,
-            },
-            purposes: product.purposes(),
-            dataset_states: &dataset_states,
-            model_states: &model_states,
-        };
+        let facts = product_facts(&record, &product, &dataset_states, &model_states);
         self.authorise(actor, action_for(record.state, to, Action::ApproveProduct), Resource::Product(facts)).await?;
         if record.state == State::Submitted && to == State::Approved {
             self.check_parsed(&product).await?;
@@ -234,7 +225,7 @@ impl Domain {
     /// # Errors
     /// The reasons why the actor may not, or the grant is malformed.
     pub async fn add_grant(&self, actor: &str, request: &GrantRequest) -> Result<String, DomainError> {
-        let (_, product) = self.product_record(&request.product).await?;
+        let (record, product) = self.product_record(&request.product).await?;
         self.institution(&request.institution).await?;
         let purposes = if request.purposes.is_empty() { product.purposes().to_vec() } else { request.purposes.clone() };
         let mut reasons = Vec::new();
@@ -253,7 +244,9 @@ impl Domain {
             reasons.push(Refusal::new("grant/period", "授权期限的结束须晚于开始", "a grant must end after it begins"));
         }
         Refused::unless(reasons, ())?;
-        self.authorise(actor, Action::AddGrant, Resource::Domain).await?;
+        let (dataset_states, model_states) = self.states_behind(&product).await?;
+        let facts = product_facts(&record, &product, &dataset_states, &model_states);
+        self.authorise(actor, Action::AddGrant, Resource::Product(facts)).await?;
         let id = super::fresh_id("grant", self.now())?;
         let note = self.note(
             "grant.added",
@@ -279,9 +272,6 @@ impl Domain {
         };
         self.store.add_grant(new, note.at, note.audit()?).await?;
         self.settle_only(note).await?;
-        if self.store.grant(&id).await?.state == State::Submitted {
-            self.set_grant_state(actor, &id, State::Approved).await?;
-        }
         Ok(id)
     }
 
@@ -292,7 +282,7 @@ impl Domain {
     pub async fn set_grant_state(&self, actor: &str, id: &str, to: State) -> Result<State, DomainError> {
         let grant = self.store.grant(id).await.map_err(|_| DomainError::not_found("授权", "grant", id))?;
         let item = ItemFacts { id, state: grant.state, submitted_by: &grant.institution };
-        self.authorise(actor, action_for(grant.state, to, Action::AddGrant), Resource::Grant(item)).await?;
+        self.authorise(actor, action_for(grant.state, to, Action::Resume), Resource::Grant(item)).await?;
         let note = self.state_note("grant.state", id, to, actor)?;
         let state = self.store.set_grant_state(id, to, note.at, note.audit()?).await?;
         self.settle_only(note).await?;
@@ -315,6 +305,25 @@ impl Domain {
 
     fn state_note(&self, kind: &'static str, id: &str, to: State, actor: &str) -> Result<super::Note, DomainError> {
         self.note(kind, [("subject", id.into()), ("state", to.to_string().into()), ("by", actor.into())])
+    }
+}
+
+/// A product, as the policies see it.
+pub(crate) fn product_facts<'a>(
+    record: &'a crate::registry::Product,
+    product: &'a Product,
+    dataset_states: &'a [State],
+    model_states: &'a [State],
+) -> ProductFacts<'a> {
+    ProductFacts {
+        item: ItemFacts { id: product.id(), state: record.state, submitted_by: &record.submitted_by },
+        kind: match product.body() {
+            Body::Aggregate(_) => ProductKind::Aggregate,
+            Body::Verification(_) => ProductKind::Verification,
+        },
+        purposes: product.purposes(),
+        dataset_states,
+        model_states,
     }
 }
 

@@ -6,7 +6,7 @@ use super::sql::dataset_of;
 use crate::functions::UnitModel;
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::expr::AggregateFunction as AggregateExpr;
-use datafusion::logical_expr::{Aggregate as AggregateNode, Expr, Join, JoinType, LogicalPlan};
+use datafusion::logical_expr::{Aggregate as AggregateNode, BinaryExpr, Expr, Join, JoinType, LogicalPlan, Operator};
 use yunei_policy::Refusal;
 use yunei_policy::facts::{Aggregate, AggregateFunction, Expression, GroupKey, Interval, Leaf, Relation};
 
@@ -110,8 +110,8 @@ impl Teller<'_> {
             );
             return None;
         }
-        let on: Vec<_> = join
-            .on
+        let (pairs, rest) = equalities(join);
+        let on: Vec<_> = pairs
             .iter()
             .map(|(l, r)| {
                 let l = self.expression(l, join.left.schema());
@@ -119,10 +119,9 @@ impl Teller<'_> {
                 Some((l?, r?))
             })
             .collect();
-        let filter = join.filter.as_ref().map(|f| self.expression(f, &join.schema));
-        let filter = match filter {
+        let filter = match datafusion::logical_expr::utils::conjunction(rest) {
             None => None,
-            Some(f) => Some(f?),
+            Some(f) => Some(self.expression(&f, &join.schema)?),
         };
         Some(Relation::Join {
             left: Box::new(left?),
@@ -233,6 +232,35 @@ impl Teller<'_> {
         };
         Some(function)
     }
+}
+
+/// The equalities of a join between its sides (as left, right), and what else its condition says. The planner leaves
+/// `ON` as a condition; only its top-level conjunctions `left = right` are join keys.
+fn equalities(join: &Join) -> (Vec<(Expr, Expr)>, Vec<Expr>) {
+    let mut pairs = join.on.clone();
+    let mut rest = Vec::new();
+    let (left, right) = (join.left.schema(), join.right.schema());
+    let within = |expr: &Expr, schema: &DFSchema| {
+        let columns = expr.column_refs();
+        !columns.is_empty() && columns.iter().all(|c| schema.has_column(c))
+    };
+    let conjunctions = join.filter.iter().flat_map(datafusion::logical_expr::utils::split_conjunction);
+    for term in conjunctions {
+        match term {
+            Expr::BinaryExpr(BinaryExpr { left: a, op: Operator::Eq, right: b })
+                if within(a, left) && within(b, right) =>
+            {
+                pairs.push((a.as_ref().clone(), b.as_ref().clone()));
+            }
+            Expr::BinaryExpr(BinaryExpr { left: a, op: Operator::Eq, right: b })
+                if within(a, right) && within(b, left) =>
+            {
+                pairs.push((b.as_ref().clone(), a.as_ref().clone()));
+            }
+            other => rest.push(other.clone()),
+        }
+    }
+    (pairs, rest)
 }
 
 /// The refusal of a scalar function above the leaves.

@@ -37,7 +37,7 @@ const PEOPLE: &str = r#"
 [dataset]
 id = "people"
 title = { zh = "人口", en = "People" }
-provider = { name = "统计局", code = "11530000015128001W" }
+provider = { name = "统计局", code = "11530000015000011Y" }
 files = ["people.parquet"]
 update = "monthly"
 sharing = { attribute = "conditional", conditions = "x" }
@@ -76,7 +76,7 @@ const METERS: &str = r#"
 [dataset]
 id = "meters"
 title = { zh = "电表", en = "Meters" }
-provider = { name = "电网", code = "11530000015128001W" }
+provider = { name = "电网", code = "11530000015000011Y" }
 files = ["meters.parquet"]
 update = "monthly"
 sharing = { attribute = "conditional", conditions = "x" }
