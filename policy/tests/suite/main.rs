@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod attacks;
+mod audit;
 mod authorise;
 mod fixture;
 mod forge;
+mod hostile;
 mod measures;
 mod refusals;
 mod release;

@@ -3,8 +3,9 @@
 use crate::fixture::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use yunei_policy::clear::{Clearance, HalfWidth, LeafClearance, MeasureKind};
+use yunei_policy::clear::{Clearance, HalfWidth, LeafClearance, MeasureKind, Mechanism, Preferences, clear_with};
 use yunei_policy::facts::*;
+use yunei_policy::rules::RuleSet;
 
 fn aggregates() -> Vec<Aggregate> {
     use AggregateFunction as F;
@@ -20,6 +21,16 @@ fn aggregates() -> Vec<Aggregate> {
 
 /// A plan over `power` with at most `rows` rows per unit, grouped by month or by a text without a domain.
 fn leaf_of(rows: u32, open: bool, limits: (Option<u32>, Option<u32>), aggregates: Vec<Aggregate>) -> Clearance {
+    leaf_with(rows, open, limits, aggregates, &Preferences::default())
+}
+
+fn leaf_with(
+    rows: u32,
+    open: bool,
+    limits: (Option<u32>, Option<u32>),
+    aggregates: Vec<Aggregate>,
+    preferences: &Preferences,
+) -> Clearance {
     let mut scan = power();
     scan.most_rows = Some(rows);
     scan.columns[2].nullable = true;
@@ -27,7 +38,11 @@ fn leaf_of(rows: u32, open: bool, limits: (Option<u32>, Option<u32>), aggregates
     scan.columns[1].bounds = if open { None } else { Interval::new(1.0, 12.0) };
     let mut facts = plan(Relation::Scan(scan), vec![key("month", col(1))], aggregates);
     facts.demand = Some(PrivacyDemand { epsilon: 0.5, max_groups: limits.0, max_rows: limits.1 });
-    allowed(&facts)
+    clear_with(&facts, &RuleSet::default(), preferences).unwrap_or_else(|refused| panic!("refused: {refused}"))
+}
+
+fn laplace() -> Preferences {
+    Preferences { mechanism: Mechanism::Laplace, ..Preferences::default() }
 }
 
 #[derive(Debug, Clone)]
@@ -80,6 +95,14 @@ fn distances(a: &BTreeMap<u8, Vec<i128>>, b: &BTreeMap<u8, Vec<i128>>, width: us
     (0..width).map(|m| (0..=u8::MAX).map(|g| (at(a, g, m) - at(b, g, m)).powi(2)).sum::<f64>().sqrt()).collect()
 }
 
+/// The L1 distance.
+fn distances_1(a: &BTreeMap<u8, Vec<i128>>, b: &BTreeMap<u8, Vec<i128>>, width: usize) -> Vec<f64> {
+    let at = |cells: &BTreeMap<u8, Vec<i128>>, group, measure: usize| {
+        cells.get(&group).map_or(0, |s: &Vec<i128>| s[measure])
+    };
+    (0..width).map(|m| (0..=u8::MAX).map(|g| (at(a, g, m) - at(b, g, m)).abs()).sum::<i128>() as f64).collect()
+}
+
 /// Tables in which no unit has more than `most` rows; values beyond all bounds included.
 fn tables(most: u32) -> impl Strategy<Value = Vec<Row>> {
     let value = prop_oneof![
@@ -116,6 +139,20 @@ proptest! {
         for unit in 0..4 {
             let without: Vec<Row> = table.iter().filter(|r| r.unit != unit).cloned().collect();
             let changes = distances(&whole, &collect(leaf, &without), leaf.measures().len());
+            for (change, measure) in changes.iter().zip(leaf.measures()) {
+                prop_assert!(*change <= measure.sensitivity(), "{change} > {measure:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn for_laplace_noise_the_same_holds_in_l1((most, open, groups, rows, table) in cases()) {
+        let clearance = leaf_with(most, open, (groups, rows), aggregates(), &laplace());
+        let leaf = &clearance.leaves()[0];
+        let whole = collect(leaf, &table);
+        for unit in 0..4 {
+            let without: Vec<Row> = table.iter().filter(|r| r.unit != unit).cloned().collect();
+            let changes = distances_1(&whole, &collect(leaf, &without), leaf.measures().len());
             for (change, measure) in changes.iter().zip(leaf.measures()) {
                 prop_assert!(*change <= measure.sensitivity(), "{change} > {measure:?}");
             }
@@ -225,4 +262,42 @@ fn errors_are_told_before_data_is_opened() {
     let HalfWidth::Absolute(half) = clearance.expected()[0].half_width() else { panic!("a count's error is absolute") };
     assert!((half / leaf.measures()[0].sigma_grid() - 1.96).abs() < 0.001);
     assert!(matches!(clearance.expected()[2].half_width(), HalfWidth::OverRows(x) if x > half));
+}
+
+#[test]
+fn laplace_noise_spends_epsilon_and_is_charged_as_zcdp() {
+    let clearance = leaf_with(1, false, (None, None), vec![count()], &laplace());
+    let leaf = &clearance.leaves()[0];
+    // b = 1/ε = 2, σ = b √2; ε²/2 = 0.125.
+    assert!((leaf.measures()[0].sigma_grid() - 2.0 * std::f64::consts::SQRT_2).abs() < 1e-4);
+    assert_eq!(leaf.measures()[0].mechanism(), Mechanism::Laplace);
+    assert!((clearance.charge().rho.to_f64() - 0.125).abs() < 1e-9);
+    assert_eq!((clearance.epsilon(), clearance.delta()), (0.5, 0.0));
+    // Three sums share ε, so that each costs a ninth.
+    let clearance = leaf_with(1, false, (None, None), vec![count(), avg("kwh", col(2))], &laplace());
+    assert!((clearance.charge().rho.to_f64() - 0.125 / 3.0).abs() < 1e-9);
+}
+
+#[test]
+fn weights_move_the_charge_between_aggregates() {
+    let weighted = |weights: Vec<u32>| {
+        let preferences = Preferences { weights: vec![weights], ..Preferences::default() };
+        let aggregates = vec![count(), sum("kwh", col(2))];
+        let clearance = leaf_with(1, false, (None, None), aggregates, &preferences);
+        let sigmas: Vec<f64> =
+            clearance.leaves()[0].measures().iter().map(|m| m.sigma_grid() / m.sensitivity()).collect();
+        (sigmas, clearance.charge())
+    };
+    let (even, charge) = weighted(vec![]);
+    let (tilted, same) = weighted(vec![1, 4]);
+    assert_eq!(charge, same);
+    // A fifth and four fifths of ρ instead of a half each.
+    assert!((tilted[0] / even[0] - 2.5f64.sqrt()).abs() < 1e-3);
+    assert!((tilted[1] / even[1] - (5.0f64 / 8.0).sqrt()).abs() < 1e-3);
+    let facts = plan(Relation::Scan(residents()), vec![], vec![count()]);
+    for bad in [0, 1_001] {
+        let preferences = Preferences { weights: vec![vec![bad]], ..Preferences::default() };
+        let refused = clear_with(&facts, &RuleSet::default(), &preferences).unwrap_err();
+        assert_eq!(refused.codes(), ["privacy/weights"]);
+    }
 }

@@ -1,9 +1,10 @@
 //! The gate: noise that belongs to its cell, grids that are complete, intervals that hold.
 
 use crate::fixture::*;
-use yunei_policy::clear::{Clearance, LeafClearance, MeasureKind};
+use yunei_policy::clear::{Clearance, LeafClearance, MeasureKind, Mechanism, Preferences, clear_with};
 use yunei_policy::facts::*;
 use yunei_policy::release::{RawCell, ReleasedCells, Seed, release};
+use yunei_policy::rules::RuleSet;
 
 fn seed(n: u32) -> Seed {
     let mut bytes = [7; 32];
@@ -127,7 +128,19 @@ fn sums(leaf: &LeafClearance, values: &[Option<f64>]) -> Vec<i128> {
 
 /// How often the truth lies in the interval, per aggregate, over `runs` seeds.
 fn coverage(aggregates: Vec<Aggregate>, values: &[Option<f64>], truths: &[f64], runs: u32) -> Vec<f64> {
-    let clearance = allowed(&plan(Relation::Scan(residents()), vec![], aggregates));
+    coverage_with(Mechanism::Gaussian, aggregates, values, truths, runs)
+}
+
+fn coverage_with(
+    mechanism: Mechanism,
+    aggregates: Vec<Aggregate>,
+    values: &[Option<f64>],
+    truths: &[f64],
+    runs: u32,
+) -> Vec<f64> {
+    let facts = plan(Relation::Scan(residents()), vec![], aggregates);
+    let preferences = Preferences { mechanism, ..Preferences::default() };
+    let clearance = clear_with(&facts, &RuleSet::default(), &preferences).unwrap();
     let leaf = &clearance.leaves()[0];
     let sums = sums(leaf, values);
     let mut inside = vec![0u32; truths.len()];
@@ -171,6 +184,25 @@ fn intervals_cover_the_truth_as_often_as_they_say() {
     for share in &found[3..] {
         assert!(*share >= 0.94, "conservative: {found:?}");
     }
+}
+
+#[test]
+fn intervals_of_laplace_noise_cover_the_truth() {
+    use AggregateFunction as F;
+    let values: Vec<Option<f64>> = (0..2_000).map(|i| Some(f64::from((i * 37) % 1_000) * 99.9)).collect();
+    let known: Vec<f64> = values.iter().flatten().copied().collect();
+    let n = known.len() as f64;
+    let mean = known.iter().sum::<f64>() / n;
+    let variance = known.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n;
+    let alone = coverage_with(Mechanism::Laplace, vec![count()], &values, &[n], 1_500);
+    assert!((0.933..0.985).contains(&alone[0]), "{alone:?}");
+    let aggregates = vec![
+        avg("income", col(INCOME)),
+        sum("income", col(INCOME)),
+        aggregate("var_pop(income)", F::VariancePop, vec![col(INCOME)]),
+    ];
+    let found = coverage_with(Mechanism::Laplace, aggregates, &values, &[mean, mean * n, variance], 1_000);
+    assert!(found.iter().all(|share| *share >= 0.94), "{found:?}");
 }
 
 #[test]
