@@ -46,6 +46,8 @@ mod manifest;
 mod rejection;
 mod rewrite;
 mod run;
+#[doc(hidden)]
+pub mod testing;
 mod verify;
 
 pub use manifest::{Feature, FeatureType, Kind, Limits, Manifest, Output};

@@ -57,3 +57,6 @@ pub const CHUNK: usize = 1024;
 pub const STACK_BYTES: usize = 512 * 1024;
 /// Frames' worth of stack that a recursive module may use, in the estimated bytes of the verifier.
 pub const STACK_BUDGET: i64 = 96 * 1024;
+/// Blocks of 64 bytes that one unit may write and have undone one by one; a unit that writes more
+/// costs a fresh instance.
+pub const UNDO_BLOCKS: u32 = 16_384;

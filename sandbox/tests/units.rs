@@ -1,5 +1,5 @@
 //! Unit models: folding, boundaries of chunks, traps in the middle of a unit.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::single_range_in_vec_init)]
 
 mod common;
 

@@ -1,10 +1,11 @@
-//! One function of the author's, copied with what metering adds.
+//! One function of the author's, copied with what metering and containment add.
 
 use wasm_encoder as enc;
 use wasm_encoder::reencode::Reencode;
 use wasm_encoder::{BlockType, Instruction as I, ValType};
 use wasmparser::{FunctionBody, Operator};
 
+use super::contain::Temporaries;
 use super::{Copier, Fault, Plan};
 use crate::verify::Verified;
 use crate::verify::graph::callee_of;
@@ -18,25 +19,17 @@ pub(super) fn rewrite(
     verified: &Verified,
     plan: &Plan,
 ) -> Result<(), Fault> {
-    let graph = verified.graph();
+    let (graph, facts) = (verified.graph(), verified.facts());
     if !graph.reachable[index] {
         let mut f = enc::Function::new([]);
         f.instruction(&I::Unreachable).instruction(&I::End);
         code.function(&f);
         return Ok(());
     }
-    let mut re = Copier;
-    let mut locals = Vec::new();
-    let mut next = verified.facts().types[verified.facts().functions[index] as usize].params().len() as u32;
-    for pair in body.get_locals_reader().map_err(|_| Fault)? {
-        let (count, ty) = pair.map_err(|_| Fault)?;
-        next += count;
-        locals.push((count, re.val_type(ty).map_err(|_| Fault)?));
-    }
-    let length = next;
-    locals.push((1, ValType::I32));
-    let mut out = Copy { f: enc::Function::new(locals), re, plan, length };
+    let params = facts.types[facts.functions[index] as usize].params().len() as u32;
+    let mut out = Copy::begin(body, params, plan, graph.from_model[index])?;
     let charges = &graph.charges[index];
+    let frame = facts.bodies[index].frame;
     let mut loops = charges.loops.iter();
     if let Some(entry) = charges.entry {
         out.charge(entry);
@@ -45,37 +38,67 @@ pub(super) fn rewrite(
         let op = op.map_err(|_| Fault)?;
         let guard = plan.metered && callee_of(&op).is_some_and(|callee| graph.recurs(index, callee));
         if guard {
-            out.push_frame(verified.facts().bodies[index].frame);
+            out.push_frame(frame);
         }
-        if plan.metered && is_dynamic(&op) {
+        if plan.metered && is_dynamic(&op) && !matches!(op, Operator::MemoryGrow { .. }) {
             out.charge_length();
         }
         let is_loop = matches!(op, Operator::Loop { .. });
-        out.copy(op)?;
+        out.contained(op)?;
         if is_loop && let Some(cost) = loops.next() {
             out.charge(*cost);
         }
         if guard {
-            out.pop_frame(verified.facts().bodies[index].frame);
+            out.pop_frame(frame);
         }
     }
     code.function(&out.f);
     Ok(())
 }
 
-struct Copy<'p> {
-    f: enc::Function,
+/// A function on its way from the old module to the new one.
+pub(super) struct Copy<'p> {
+    pub(super) f: enc::Function,
     re: Copier,
-    plan: &'p Plan,
-    /// A local of our own for the length of a bulk operation.
-    length: u32,
+    pub(super) plan: &'p Plan,
+    /// Whether what it writes has to be undone: not so for what only the start function runs.
+    pub(super) undone: bool,
+    pub(super) temporaries: Temporaries,
 }
 
-impl Copy<'_> {
-    fn copy(&mut self, op: Operator<'_>) -> Result<(), Fault> {
+impl<'p> Copy<'p> {
+    fn begin(body: &FunctionBody<'_>, params: u32, plan: &'p Plan, undone: bool) -> Result<Self, Fault> {
+        let mut re = Copier;
+        let mut locals = Vec::new();
+        let mut next = params;
+        for pair in body.get_locals_reader().map_err(|_| Fault)? {
+            let (count, ty) = pair.map_err(|_| Fault)?;
+            next += count;
+            locals.push((count, re.val_type(ty).map_err(|_| Fault)?));
+        }
+        let temporaries = Temporaries::after(next);
+        locals.extend(Temporaries::TYPES);
+        Ok(Self { f: enc::Function::new(locals), re, plan, undone, temporaries })
+    }
+
+    /// Copies an instruction as it is.
+    pub(super) fn copy(&mut self, op: Operator<'_>) -> Result<(), Fault> {
         let instruction = self.re.instruction(op).map_err(|_| Fault)?;
         self.f.instruction(&instruction);
         Ok(())
+    }
+
+    /// Appends instructions of our own.
+    pub(super) fn add(&mut self, instructions: &[I<'_>]) -> &mut Self {
+        for instruction in instructions {
+            self.f.instruction(instruction);
+        }
+        self
+    }
+
+    /// Traps when the condition on the stack holds.
+    pub(super) fn trap_if(&mut self) {
+        self.add(&[I::If(BlockType::Empty), I::Unreachable, I::End]);
     }
 
     /// Takes `cost` from the fuel that is left; traps when there is not enough.
@@ -84,62 +107,40 @@ impl Copy<'_> {
             return;
         }
         let fuel = self.plan.index.fuel;
-        self.f
-            .instruction(&I::GlobalGet(fuel))
-            .instruction(&I::I64Const(i64::try_from(cost).unwrap_or(i64::MAX)))
-            .instruction(&I::I64Sub)
-            .instruction(&I::GlobalSet(fuel));
+        let cost = i64::try_from(cost).unwrap_or(i64::MAX);
+        self.add(&[I::GlobalGet(fuel), I::I64Const(cost), I::I64Sub, I::GlobalSet(fuel)]);
         self.trap_without_fuel();
     }
 
     /// As [`charge`](Self::charge), one for every eight of the length that lies on the stack.
     fn charge_length(&mut self) {
-        let fuel = self.plan.index.fuel;
-        self.f
-            .instruction(&I::LocalSet(self.length))
-            .instruction(&I::GlobalGet(fuel))
-            .instruction(&I::LocalGet(self.length))
-            .instruction(&I::I64ExtendI32U)
-            .instruction(&I::I64Const(3))
-            .instruction(&I::I64ShrU)
-            .instruction(&I::I64Sub)
-            .instruction(&I::GlobalSet(fuel));
+        let (fuel, length) = (self.plan.index.fuel, self.temporaries.of(ValType::I32));
+        self.add(&[I::LocalSet(length), I::GlobalGet(fuel), I::LocalGet(length), I::I64ExtendI32U]).add(&[
+            I::I64Const(3),
+            I::I64ShrU,
+            I::I64Sub,
+            I::GlobalSet(fuel),
+        ]);
         self.trap_without_fuel();
-        self.f.instruction(&I::LocalGet(self.length));
+        self.add(&[I::LocalGet(length)]);
     }
 
     fn trap_without_fuel(&mut self) {
-        self.f
-            .instruction(&I::GlobalGet(self.plan.index.fuel))
-            .instruction(&I::I64Const(0))
-            .instruction(&I::I64LtS)
-            .instruction(&I::If(BlockType::Empty))
-            .instruction(&I::Unreachable)
-            .instruction(&I::End);
+        self.add(&[I::GlobalGet(self.plan.index.fuel), I::I64Const(0), I::I64LtS]).trap_if();
     }
 
     /// Before a call that can come back here: takes the caller's frame from the stack that is left.
     fn push_frame(&mut self, frame: i64) {
         let depth = self.plan.index.depth;
-        self.f
-            .instruction(&I::GlobalGet(depth))
-            .instruction(&I::I32Const(i32::try_from(frame).unwrap_or(i32::MAX)))
-            .instruction(&I::I32Sub)
-            .instruction(&I::GlobalSet(depth))
-            .instruction(&I::GlobalGet(depth))
-            .instruction(&I::I32Const(0))
-            .instruction(&I::I32LtS)
-            .instruction(&I::If(BlockType::Empty))
-            .instruction(&I::Unreachable)
-            .instruction(&I::End);
+        let frame = i32::try_from(frame).unwrap_or(i32::MAX);
+        self.add(&[I::GlobalGet(depth), I::I32Const(frame), I::I32Sub, I::GlobalSet(depth)])
+            .add(&[I::GlobalGet(depth), I::I32Const(0), I::I32LtS])
+            .trap_if();
     }
 
     fn pop_frame(&mut self, frame: i64) {
         let depth = self.plan.index.depth;
-        self.f
-            .instruction(&I::GlobalGet(depth))
-            .instruction(&I::I32Const(i32::try_from(frame).unwrap_or(i32::MAX)))
-            .instruction(&I::I32Add)
-            .instruction(&I::GlobalSet(depth));
+        let frame = i32::try_from(frame).unwrap_or(i32::MAX);
+        self.add(&[I::GlobalGet(depth), I::I32Const(frame), I::I32Add, I::GlobalSet(depth)]);
     }
 }

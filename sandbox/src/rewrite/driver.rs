@@ -1,36 +1,48 @@
 //! The functions that the host calls: `init`, and `run` over rows or over units.
 
 use wasm_encoder as enc;
-use wasm_encoder::{BlockType, Instruction as I, MemArg, ValType};
+use wasm_encoder::{BlockType, Instruction as I, ValType};
 
+use super::contain::{self, host};
 use super::{Layout, Plan, Sections, export};
 use crate::limits;
 use crate::manifest::{FeatureType, Kind};
 
+/// How far behind the first function of ours `save` stands.
+pub(super) const SAVE: u32 = 4;
+const UNDO: u32 = 2;
+const COMMIT: u32 = 3;
+
 /// Appends types, functions, code and exports of the driver.
 pub(super) fn add(out: &mut Sections, plan: &Plan) {
     let (types, functions) = (plan.index.types, plan.index.functions);
-    out.types.ty().function([], []);
     let run_params = match plan.kind {
         Kind::Row => vec![ValType::I32; 2],
         Kind::Unit => vec![ValType::I32; 4],
     };
+    out.types.ty().function([], []);
     out.types.ty().function(run_params, [ValType::I32]);
-    out.functions.function(types);
-    out.functions.function(types + 1);
-    out.code.function(&init(plan));
-    out.code.function(&match plan.kind {
-        Kind::Row => rows(plan),
-        Kind::Unit => units(plan),
-    });
+    out.types.ty().function([ValType::I32], []);
+    out.types.ty().function([ValType::I32; 2], []);
+    let mut add = |ty: u32, body: enc::Function| {
+        out.functions.function(types + ty);
+        out.code.function(&body);
+    };
+    add(0, init(plan));
+    add(1, if plan.kind == Kind::Row { rows(plan) } else { units(plan) });
+    if plan.undo {
+        add(0, contain::undo(plan));
+        add(0, contain::commit(plan));
+        if plan.index.memory > 0 {
+            add(2, contain::save(plan));
+            add(3, contain::save_range(plan));
+        }
+        out.exports.export(export::UNDO, enc::ExportKind::Func, functions + UNDO);
+    }
     out.exports
         .export(export::INIT, enc::ExportKind::Func, functions)
         .export(export::RUN, enc::ExportKind::Func, functions + 1)
         .export(export::MEMORY, enc::ExportKind::Memory, plan.index.memory);
-}
-
-fn at(plan: &Plan, offset: u32, align: u32) -> MemArg {
-    MemArg { offset: u64::from(offset), align, memory_index: plan.index.memory }
 }
 
 /// Full fuel and stack, before a unit.
@@ -49,6 +61,9 @@ fn init(plan: &Plan) -> enc::Function {
         refill(&mut f, plan);
         f.instruction(&I::Call(start));
     }
+    if plan.undo {
+        f.instruction(&I::Call(plan.index.functions + COMMIT));
+    }
     f.instruction(&I::End);
     f
 }
@@ -58,7 +73,7 @@ fn features(f: &mut enc::Function, plan: &Plan, row: u32) {
     for (i, ty) in plan.params.iter().enumerate() {
         let wide = matches!(ty, FeatureType::F64 | FeatureType::I64);
         let shift = if wide { 3 } else { 2 };
-        let arg = at(plan, plan.layout.column(i), shift);
+        let arg = host(plan, plan.layout.column(i), shift);
         f.instruction(&I::LocalGet(row)).instruction(&I::I32Const(shift as i32)).instruction(&I::I32Shl).instruction(
             &match ty {
                 FeatureType::F64 => I::F64Load(arg),
@@ -72,7 +87,7 @@ fn features(f: &mut enc::Function, plan: &Plan, row: u32) {
 
 /// Notes the number in `local` as the row or unit that is being worked on.
 fn note(f: &mut enc::Function, plan: &Plan, local: u32) {
-    f.instruction(&I::I32Const(0)).instruction(&I::LocalGet(local)).instruction(&I::I32Store(at(
+    f.instruction(&I::I32Const(0)).instruction(&I::LocalGet(local)).instruction(&I::I32Store(host(
         plan,
         Layout::CURRENT,
         2,
@@ -86,11 +101,13 @@ fn add_one(f: &mut enc::Function, local: u32) {
         .instruction(&I::LocalSet(local));
 }
 
-/// Leaves the block `depth` levels up when the instance has to be replaced.
-fn leave_for_reset(f: &mut enc::Function, plan: &Plan, depth: u32) {
-    if plan.contained {
-        f.instruction(&I::I32Const(0))
-            .instruction(&I::I32Load(at(plan, Layout::RESET, 2)))
+/// After a unit: puts back what it wrote, and leaves the block `depth` levels up when that is not
+/// enough and the instance has to be replaced.
+fn undo(f: &mut enc::Function, plan: &Plan, depth: u32) {
+    if plan.undo {
+        f.instruction(&I::Call(plan.index.functions + UNDO))
+            .instruction(&I::I32Const(0))
+            .instruction(&I::I32Load(host(plan, Layout::RESET, 2)))
             .instruction(&I::BrIf(depth));
     }
 }
@@ -109,9 +126,9 @@ fn rows(plan: &Plan) -> enc::Function {
     refill(&mut f, plan);
     f.instruction(&I::LocalGet(row)).instruction(&I::I32Const(3)).instruction(&I::I32Shl);
     features(&mut f, plan, row);
-    f.instruction(&I::Call(plan.roots[0])).instruction(&I::F64Store(at(plan, plan.layout.results(), 3)));
+    f.instruction(&I::Call(plan.roots[0])).instruction(&I::F64Store(host(plan, plan.layout.results(), 3)));
     add_one(&mut f, row);
-    leave_for_reset(&mut f, plan, 1);
+    undo(&mut f, plan, 1);
     f.instruction(&I::Br(0))
         .instruction(&I::End)
         .instruction(&I::End)
@@ -143,7 +160,7 @@ fn units(plan: &Plan) -> enc::Function {
         f.instruction(&I::LocalGet(unit))
             .instruction(&I::I32Const(2))
             .instruction(&I::I32Shl)
-            .instruction(&I::I32Load(at(plan, offset, 2)))
+            .instruction(&I::I32Load(host(plan, offset, 2)))
             .instruction(&I::LocalSet(local));
     }
     steps(&mut f, plan, row, end);
@@ -163,9 +180,9 @@ fn units(plan: &Plan) -> enc::Function {
         .instruction(&I::I32Const(3))
         .instruction(&I::I32Shl)
         .instruction(&I::Call(plan.roots[2]))
-        .instruction(&I::F64Store(at(plan, plan.layout.results(), 3)));
+        .instruction(&I::F64Store(host(plan, plan.layout.results(), 3)));
     add_one(&mut f, unit);
-    leave_for_reset(&mut f, plan, 1);
+    undo(&mut f, plan, 1);
     f.instruction(&I::Br(0))
         .instruction(&I::End)
         .instruction(&I::End)

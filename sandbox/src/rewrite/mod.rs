@@ -5,12 +5,13 @@
 //! own code may only name memory 0 (the verifier lets one memory in), or none at all.
 
 mod body;
+mod contain;
 mod driver;
 mod layout;
 
 use wasm_encoder as enc;
 use wasm_encoder::reencode::{Error, Reencode};
-use wasmparser::{Parser, Payload};
+use wasmparser::{Parser, Payload, ValType};
 
 pub(crate) use self::layout::Layout;
 
@@ -26,6 +27,8 @@ pub(crate) mod export {
     pub(crate) const INIT: &str = "init";
     /// Runs rows or units.
     pub(crate) const RUN: &str = "run";
+    /// Puts the initial state back after a unit that trapped; only in modules that undo.
+    pub(crate) const UNDO: &str = "undo";
 }
 
 /// How a module is rewritten.
@@ -35,11 +38,26 @@ pub(crate) struct Plan {
     pub(crate) params: Vec<FeatureType>,
     pub(crate) roots: Vec<u32>,
     pub(crate) metered: bool,
-    pub(crate) contained: bool,
+    /// Whether writes are logged and undone after each unit.
+    pub(crate) undo: bool,
+    /// Whether the size of the guest's memory is a number of ours.
+    pub(crate) growing: bool,
     pub(crate) fuel: u64,
     pub(crate) start: Option<u32>,
+    /// Pages that the guest's memory has in the engine.
+    pub(crate) guest_pages: u32,
+    /// Globals that are put back after each unit.
+    pub(crate) kept: Vec<Kept>,
     pub(crate) layout: Layout,
     pub(crate) index: Index,
+}
+
+/// A global and the one of ours that holds its initial value.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kept {
+    pub(crate) global: u32,
+    pub(crate) shadow: u32,
+    ty: ValType,
 }
 
 /// Numbers of what the rewriting adds behind the author's own.
@@ -51,33 +69,86 @@ pub(crate) struct Index {
     pub(crate) fuel: u32,
     /// Stack left, in the verifier's estimated bytes, `i32`.
     pub(crate) depth: u32,
+    /// Blocks in the undo log, `i32`.
+    pub(crate) log: u32,
+    /// Bytes of the guest's memory as the guest sees it, `i64`.
+    pub(crate) bytes: u32,
+    /// The first type of ours.
     pub(crate) types: u32,
+    /// The first function of ours.
     pub(crate) functions: u32,
+    /// `save`, and behind it `save_range`.
+    pub(crate) save: u32,
+}
+
+/// How a contained module is brought back to its initial state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Containment {
+    /// By undoing its writes.
+    Undo,
+    /// By throwing the instance away.
+    Fresh,
 }
 
 impl Plan {
-    pub(crate) fn of(verified: &Verified) -> Self {
-        let facts = verified.facts();
-        let manifest = verified.manifest();
-        let report = verified.report();
-        let contained = report.class == Class::Contained;
+    pub(crate) fn of(verified: &Verified, containment: Containment) -> Self {
+        let (facts, report, manifest) = (verified.facts(), verified.report(), verified.manifest());
+        let undo = report.class == Class::Contained && containment == Containment::Undo;
+        let growing = undo && report.memory_pages_max > report.memory_pages;
+        let guest_pages = if growing { report.memory_pages_max } else { report.memory_pages };
         let globals = facts.globals.len() as u32;
-        Plan {
+        let functions = facts.functions.len() as u32;
+        let mut plan = Plan {
             kind: manifest.kind(),
             params: manifest.features().iter().map(|f| f.feature_type()).collect(),
             roots: verified.roots().to_vec(),
             metered: matches!(report.cost, Cost::Metered(_)) || facts.start.is_some(),
-            contained,
+            undo,
+            growing,
             fuel: manifest.limits().fuel(),
             start: facts.start,
-            layout: Layout::new(manifest.features().len()),
+            guest_pages,
+            kept: Vec::new(),
+            layout: Layout::new(manifest.features().len(), if undo { guest_pages } else { 0 }),
             index: Index {
                 memory: u32::from(facts.memory.is_some()),
                 fuel: globals,
                 depth: globals + 1,
+                log: globals + 2,
+                bytes: globals + 3,
                 types: facts.types.len() as u32,
-                functions: facts.functions.len() as u32,
+                functions,
+                save: functions + driver::SAVE,
             },
+        };
+        if undo {
+            plan.keep(verified);
+        }
+        plan
+    }
+
+    /// Every global that the model's functions can set, and the size of a growing memory.
+    fn keep(&mut self, verified: &Verified) {
+        let (facts, graph) = (verified.facts(), verified.graph());
+        let mut set: Vec<u32> = facts
+            .bodies
+            .iter()
+            .zip(&graph.from_model)
+            .filter(|(_, runs)| **runs)
+            .flat_map(|(f, _)| f.sets.iter().copied())
+            .collect();
+        set.sort_unstable();
+        set.dedup();
+        let mut shadow = self.index.bytes + 1;
+        let mut keep = |global, ty| {
+            self.kept.push(Kept { global, shadow, ty });
+            shadow += 1;
+        };
+        for global in set {
+            keep(global, facts.globals[global as usize].0);
+        }
+        if self.growing {
+            keep(self.index.bytes, ValType::I64);
         }
     }
 }
@@ -134,29 +205,46 @@ pub(crate) fn rewrite(verified: &Verified, plan: &Plan) -> Result<Vec<u8>, Fault
         }
     }
     memories(&mut out, verified, plan);
-    globals(&mut out, plan);
+    globals(&mut out, verified, plan)?;
     driver::add(&mut out, plan);
     Ok(assemble(&out))
 }
 
-/// The guest's memory with its declared limits, cut to the manifest's, and the host's behind it.
+/// The guest's memory, within the manifest's bound, and the host's behind it.
 fn memories(out: &mut Sections, verified: &Verified, plan: &Plan) {
-    let report = verified.report();
     if verified.facts().memory.is_some() {
-        out.memories.memory(fixed(report.memory_pages.into(), report.memory_pages_max.into()));
+        let most = verified.report().memory_pages_max;
+        out.memories.memory(memory(plan.guest_pages.into(), most.into()));
     }
     let pages = plan.layout.pages();
-    out.memories.memory(fixed(pages, pages));
+    out.memories.memory(memory(pages, pages));
 }
 
-fn fixed(minimum: u64, maximum: u64) -> enc::MemoryType {
+fn memory(minimum: u64, maximum: u64) -> enc::MemoryType {
     enc::MemoryType { minimum, maximum: Some(maximum), memory64: false, shared: false, page_size_log2: None }
 }
 
-fn globals(out: &mut Sections, _plan: &Plan) {
+fn globals(out: &mut Sections, verified: &Verified, plan: &Plan) -> Result<(), Fault> {
     let global = |val_type| enc::GlobalType { val_type, mutable: true, shared: false };
-    out.globals.global(global(enc::ValType::I64), &enc::ConstExpr::i64_const(0));
-    out.globals.global(global(enc::ValType::I32), &enc::ConstExpr::i32_const(limits::STACK_BUDGET as i32));
+    let bytes = i64::from(verified.report().memory_pages) << 16;
+    out.globals
+        .global(global(enc::ValType::I64), &enc::ConstExpr::i64_const(0))
+        .global(global(enc::ValType::I32), &enc::ConstExpr::i32_const(limits::STACK_BUDGET as i32))
+        .global(global(enc::ValType::I32), &enc::ConstExpr::i32_const(0))
+        .global(global(enc::ValType::I64), &enc::ConstExpr::i64_const(bytes));
+    for kept in &plan.kept {
+        let ty = Copier.val_type(kept.ty).map_err(|_| Fault)?;
+        let zero = match ty {
+            enc::ValType::I32 => enc::ConstExpr::i32_const(0),
+            enc::ValType::I64 => enc::ConstExpr::i64_const(0),
+            enc::ValType::F32 => enc::ConstExpr::f32_const(0.0_f32.into()),
+            enc::ValType::F64 => enc::ConstExpr::f64_const(0.0_f64.into()),
+            enc::ValType::V128 => enc::ConstExpr::v128_const(0),
+            enc::ValType::Ref(r) => enc::ConstExpr::ref_null(r.heap_type),
+        };
+        out.globals.global(global(ty), &zero);
+    }
+    Ok(())
 }
 
 fn assemble(out: &Sections) -> Vec<u8> {

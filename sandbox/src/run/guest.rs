@@ -19,6 +19,8 @@ pub(crate) struct Guest {
     store: Store<()>,
     memory: Memory,
     run: Run,
+    /// In modules that undo.
+    undo: Option<TypedFunc<(), ()>>,
 }
 
 /// Why an instance does not come up.
@@ -55,7 +57,8 @@ impl Guest {
         let init = instance.get_typed_func::<(), ()>(&mut store, export::INIT).map_err(|_| Birth::Host)?;
         init.call(&mut store, ()).map_err(|e| birth(&e))?;
         let (memory, run) = faces(&instance, &mut store, kind).ok_or(Birth::Host)?;
-        Ok(Self { store, memory, run })
+        let undo = instance.get_typed_func(&mut store, export::UNDO).ok();
+        Ok(Self { store, memory, run, undo })
     }
 
     /// The memory of columns and results.
@@ -63,27 +66,54 @@ impl Guest {
         self.memory.data_mut(&mut self.store)
     }
 
-    /// Runs the units of `span`, whose columns lie in memory. A unit that traps gets a NaN in
-    /// `results` and the next one is begun.
-    pub(crate) fn run(&mut self, layout: &Layout, span: Span, results: &mut [f64]) -> Result<Outcome, SandboxError> {
+    /// Runs the units of `span`, whose columns `fill` writes into the memory. A unit that traps gets a
+    /// NaN in `results` and the next one is begun. An instance that undoing cannot bring back is
+    /// replaced by one that `fresh` makes.
+    pub(crate) fn run(
+        &mut self,
+        layout: &Layout,
+        span: Span,
+        results: &mut [f64],
+        fill: impl Fn(&mut [u8]),
+        fresh: impl Fn() -> Result<Guest, SandboxError>,
+    ) -> Result<Outcome, SandboxError> {
         let mut outcome = Outcome::default();
         let (mut next, mut open) = (0, span.open);
+        fill(self.bytes());
         while next < span.count {
             let from = next;
+            let mut trapped = false;
             match self.call(next, span.count, open, span.unclosed) {
                 Ok(reached) => next = reached.clamp(from + 1, span.count),
                 Err(error) => {
                     error.downcast_ref::<Trap>().ok_or(SandboxError::Internal("call"))?;
+                    trapped = true;
                     let current = (self.word(Layout::CURRENT) as usize).clamp(from, span.count - 1);
                     self.put_result(layout, current, f64::NAN);
                     outcome.last_trapped = current + 1 == span.count;
                     next = current + 1;
+                    self.undo()?;
                 }
             }
             self.take_results(layout, from, &mut results[from..next]);
             open = false;
+            // The last unit may be unfinished: what it wrote is still needed then.
+            let unfinished = next == span.count && span.unclosed && !trapped;
+            if !unfinished && self.word(Layout::RESET) != 0 {
+                *self = fresh()?;
+                if next < span.count {
+                    fill(self.bytes());
+                }
+            }
         }
         Ok(outcome)
+    }
+
+    fn undo(&mut self) -> Result<(), SandboxError> {
+        match &self.undo {
+            Some(undo) => undo.call(&mut self.store, ()).map_err(|_| SandboxError::Internal("undo")),
+            None => Ok(()),
+        }
     }
 
     fn call(&mut self, from: usize, to: usize, open: bool, unclosed: bool) -> wasmtime::Result<usize> {

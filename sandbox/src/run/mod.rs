@@ -16,8 +16,8 @@ use self::guest::{Birth, Guest, Span};
 use crate::limits::{self, CHUNK};
 use crate::manifest::{Kind, Manifest};
 use crate::rejection::Rejection;
-use crate::rewrite::{self, Plan};
-use crate::verify::{Report, Verified};
+use crate::rewrite::{self, Containment, Plan};
+use crate::verify::{Class, Report, Verified};
 
 /// A fault of the host or of its caller. Never of a model: what a model does wrong gives its unit the
 /// default. Carries numbers of features and rows, no values.
@@ -115,7 +115,8 @@ impl Sandbox {
                 "该模块是按另一份清单校验的",
             ));
         }
-        let plan = Plan::of(verified);
+        let containment = if self.config.fresh_instances { Containment::Fresh } else { Containment::Undo };
+        let plan = Plan::of(verified, containment);
         let wasm = rewrite::rewrite(verified, &plan).map_err(|_| compile_failed())?;
         let engine = if verified.report().canonical_nan { &self.canonical } else { &self.plain };
         let module = Module::from_binary(engine, &wasm).map_err(|_| compile_failed())?;
@@ -132,7 +133,7 @@ impl Sandbox {
             manifest: manifest.clone(),
             report: verified.report().clone(),
             digest: verified.digest().to_owned(),
-            fresh: plan.contained || self.config.fresh_instances,
+            fresh: containment == Containment::Fresh && verified.report().class == Class::Contained,
             plan,
             pre,
             idle: Mutex::new(vec![first]),
@@ -307,9 +308,9 @@ impl Inner {
         results: &mut [f64],
     ) -> Result<(), SandboxError> {
         let layout = &self.plan.layout;
-        columns.write(rows, guest.bytes(), |i| layout.column(i) as usize);
         let span = Span { count: rows.len(), open: false, unclosed: false };
-        guest.run(layout, span, results)?;
+        let fill = |bytes: &mut [u8]| columns.write(rows, bytes, |i| layout.column(i) as usize);
+        guest.run(layout, span, results, fill, || self.fresh_guest())?;
         self.replace(guest)
     }
 
@@ -417,22 +418,23 @@ impl<'a> Fold<'a> {
 
     fn call(&mut self, count: usize, unclosed: bool) -> Result<(), SandboxError> {
         let layout = &self.inner.plan.layout;
-        let bytes = self.guest.bytes();
         let rows = match (self.rows.first(), self.rows.last()) {
             (Some(first), Some(last)) if (last - first) as usize + 1 == self.rows.len() => {
                 Rows::Range(*first as usize, *last as usize + 1)
             }
             _ => Rows::List(&self.rows),
         };
-        self.columns.write(rows, bytes, |i| layout.column(i) as usize);
-        let at = layout.offsets() as usize;
-        for (slot, offset) in bytes[at..].chunks_exact_mut(4).zip(&self.offsets) {
-            slot.copy_from_slice(&offset.to_le_bytes());
-        }
+        let fill = |bytes: &mut [u8]| {
+            self.columns.write(rows, bytes, |i| layout.column(i) as usize);
+            let at = layout.offsets() as usize;
+            for (slot, offset) in bytes[at..].chunks_exact_mut(4).zip(&self.offsets) {
+                slot.copy_from_slice(&offset.to_le_bytes());
+            }
+        };
         let done = self.results.len();
         self.results.resize(done + count, 0.0);
         let span = Span { count, open: self.open, unclosed };
-        let outcome = self.guest.run(layout, span, &mut self.results[done..])?;
+        let outcome = self.guest.run(layout, span, &mut self.results[done..], fill, || self.inner.fresh_guest())?;
         self.dead = unclosed && outcome.last_trapped;
         self.open = unclosed && !self.dead;
         if self.open {

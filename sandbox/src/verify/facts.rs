@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use wasmparser::{
-    ElementItems, ElementKind, ExternalKind, FuncType, FuncValidatorAllocations, FunctionBody, MemoryType, Operator,
-    Parser, Payload, TableInit, ValType, ValidPayload, Validator, WasmFeatures,
+    DataKind, ElementItems, ElementKind, ExternalKind, FuncType, FuncValidatorAllocations, FunctionBody, MemoryType,
+    Operator, Parser, Payload, TableInit, ValType, ValidPayload, Validator, WasmFeatures,
 };
 
 use super::ops::{self, Write};
@@ -38,6 +38,8 @@ pub(crate) struct Function {
     pub(crate) dynamic: Option<(String, usize)>,
     /// Whether it could tell NaNs apart.
     pub(crate) sees_nan: bool,
+    /// Globals that it sets.
+    pub(crate) sets: Vec<u32>,
     /// Whether it grows the memory.
     pub(crate) grows: bool,
     /// The greatest use of its frame, in estimated bytes.
@@ -62,6 +64,8 @@ pub(crate) struct Facts {
     pub(crate) referenced: Vec<u32>,
     pub(crate) names: HashMap<u32, String>,
     pub(crate) constant_bytes: u64,
+    /// Where the active data segments end.
+    pub(crate) data_end: u64,
 }
 
 /// The running sums that have a bound over the whole module.
@@ -155,6 +159,14 @@ fn invalid(wasm: &[u8], error: &wasmparser::Error) -> Rejection {
             )
             .at(format!("offset {}", error.offset()));
         }
+    }
+    if Validator::new_with_features(WasmFeatures::all()).validate_all(wasm).is_ok() {
+        return Rejection::new(
+            "model/unsupported",
+            "the module uses proposals that a model may not",
+            "模块使用了模型不得使用的 WebAssembly 提案",
+        )
+        .at(format!("offset {}", error.offset()));
     }
     // The validator's own words can quote names from the module; only the offset is passed on.
     Rejection::new("model/invalid", "the module is not valid WebAssembly", "模块不是有效的 WebAssembly")
@@ -287,7 +299,12 @@ impl Scan {
             P::DataSection(r) => {
                 for data in r {
                     let data = data.map_err(broken)?;
-                    self.facts.constant_bytes += data.data.len() as u64;
+                    let length = data.data.len() as u64;
+                    self.facts.constant_bytes += length;
+                    if let DataKind::Active { offset_expr, .. } = data.kind {
+                        let start = constant(offset_expr.get_operators_reader());
+                        self.facts.data_end = self.facts.data_end.max(u64::from(start) + length);
+                    }
                 }
             }
             P::CustomSection(r) => self.custom(&r),
@@ -382,6 +399,8 @@ impl Scan {
         function.calls.dedup();
         function.indirect.sort_unstable();
         function.indirect.dedup();
+        function.sets.sort_unstable();
+        function.sets.dedup();
         function.frame = 64 + 8 * i64::from(validator.len_locals() + operands);
         self.facts.bodies.push(function);
         Ok(())
@@ -396,6 +415,7 @@ impl Scan {
                 f.indirect.push(*type_index)
             }
             Operator::RefFunc { function_index } => self.facts.referenced.push(*function_index),
+            Operator::GlobalSet { global_index } => f.sets.push(*global_index),
             Operator::Loop { .. } => f.loops = f.loops.or(Some(offset)),
             Operator::BrTable { targets } => {
                 at_most(targets.len().into(), max::BR_TABLE.into(), "targets in one br_table", "单个 br_table 的目标")?;
@@ -414,4 +434,25 @@ impl Scan {
         f.sees_nan |= ops::sees_nan(op);
         Ok(())
     }
+}
+
+/// The value of a constant `i32` expression. Without imported globals, constants and the three
+/// operations of the extended-const proposal are all that a valid one can hold.
+fn constant(reader: wasmparser::OperatorsReader<'_>) -> u32 {
+    let mut stack: Vec<u32> = Vec::new();
+    for op in reader.into_iter().flatten() {
+        let operation: fn(u32, u32) -> u32 = match op {
+            Operator::I32Const { value } => {
+                stack.push(value as u32);
+                continue;
+            }
+            Operator::I32Add => u32::wrapping_add,
+            Operator::I32Sub => u32::wrapping_sub,
+            Operator::I32Mul => u32::wrapping_mul,
+            _ => continue,
+        };
+        let (b, a) = (stack.pop().unwrap_or_default(), stack.pop().unwrap_or_default());
+        stack.push(operation(a, b));
+    }
+    stack.pop().unwrap_or_default()
 }

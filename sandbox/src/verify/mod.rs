@@ -40,6 +40,7 @@ impl Verified {
         let wasm = binary(bytes).map_err(|r| vec![r])?;
         let facts = facts::read(&wasm).map_err(|r| vec![r])?;
         let mut wrong = memory(&facts, manifest);
+        wrong.extend(segments(&facts));
         let roots = match roots(&facts, manifest) {
             Ok(roots) => roots,
             Err(more) => {
@@ -187,6 +188,17 @@ fn memory(facts: &Facts, manifest: &Manifest) -> Vec<Rejection> {
         ],
         _ => Vec::new(),
     }
+}
+
+fn segments(facts: &Facts) -> Option<Rejection> {
+    let bytes = facts.memory.as_ref().map_or(0, |m| m.initial.saturating_mul(65_536));
+    (facts.data_end > bytes).then(|| {
+        Rejection::new(
+            "model/segment",
+            format!("a data segment ends at byte {} of a memory of {bytes} bytes", facts.data_end),
+            format!("数据段止于第 {} 字节，而内存只有 {bytes} 字节", facts.data_end),
+        )
+    })
 }
 
 /// The functions that the manifest promises, or what is wrong with them.

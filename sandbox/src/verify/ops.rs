@@ -55,20 +55,79 @@ pub(crate) fn write_of(op: &Operator<'_>) -> Option<Write> {
         | O::TableInit { .. }
         | O::ElemDrop { .. }
         | O::DataDrop { .. } => Some(Write::Table),
-        _ if store_width(op).is_some() => Some(Write::Memory),
+        _ if store_of(op).is_some() => Some(Write::Memory),
         _ => None,
     }
 }
 
-/// The bytes that a store writes; `None` for every other instruction.
-pub(crate) fn store_width(op: &Operator<'_>) -> Option<u32> {
+/// The bytes that a load or store touches: so many from its address plus a static offset.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Access {
+    pub(crate) width: u32,
+    pub(crate) offset: u64,
+}
+
+fn access(width: u32, memarg: &wasmparser::MemArg) -> Option<Access> {
+    Some(Access { width, offset: memarg.offset })
+}
+
+/// What a store writes; `None` for every other instruction.
+pub(crate) fn store_of(op: &Operator<'_>) -> Option<Access> {
     use Operator as O;
     match op {
-        O::I32Store8 { .. } | O::I64Store8 { .. } | O::V128Store8Lane { .. } => Some(1),
-        O::I32Store16 { .. } | O::I64Store16 { .. } | O::V128Store16Lane { .. } => Some(2),
-        O::I32Store { .. } | O::F32Store { .. } | O::I64Store32 { .. } | O::V128Store32Lane { .. } => Some(4),
-        O::I64Store { .. } | O::F64Store { .. } | O::V128Store64Lane { .. } => Some(8),
-        O::V128Store { .. } => Some(16),
+        O::I32Store8 { memarg, .. } | O::I64Store8 { memarg, .. } | O::V128Store8Lane { memarg, .. } => {
+            access(1, memarg)
+        }
+        O::I32Store16 { memarg, .. } | O::I64Store16 { memarg, .. } | O::V128Store16Lane { memarg, .. } => {
+            access(2, memarg)
+        }
+        O::I32Store { memarg, .. }
+        | O::F32Store { memarg, .. }
+        | O::I64Store32 { memarg, .. }
+        | O::V128Store32Lane { memarg, .. } => access(4, memarg),
+        O::I64Store { memarg, .. } | O::F64Store { memarg, .. } | O::V128Store64Lane { memarg, .. } => {
+            access(8, memarg)
+        }
+        O::V128Store { memarg, .. } => access(16, memarg),
+        _ => None,
+    }
+}
+
+/// What a load reads; `None` for every other instruction.
+pub(crate) fn load_of(op: &Operator<'_>) -> Option<Access> {
+    use Operator as O;
+    match op {
+        O::I32Load8S { memarg, .. }
+        | O::I32Load8U { memarg, .. }
+        | O::I64Load8S { memarg, .. }
+        | O::I64Load8U { memarg, .. }
+        | O::V128Load8Splat { memarg, .. }
+        | O::V128Load8Lane { memarg, .. } => access(1, memarg),
+        O::I32Load16S { memarg, .. }
+        | O::I32Load16U { memarg, .. }
+        | O::I64Load16S { memarg, .. }
+        | O::I64Load16U { memarg, .. }
+        | O::V128Load16Splat { memarg, .. }
+        | O::V128Load16Lane { memarg, .. } => access(2, memarg),
+        O::I32Load { memarg, .. }
+        | O::F32Load { memarg, .. }
+        | O::I64Load32S { memarg, .. }
+        | O::I64Load32U { memarg, .. }
+        | O::V128Load32Splat { memarg, .. }
+        | O::V128Load32Lane { memarg, .. }
+        | O::V128Load32Zero { memarg, .. } => access(4, memarg),
+        O::I64Load { memarg, .. }
+        | O::F64Load { memarg, .. }
+        | O::V128Load64Splat { memarg, .. }
+        | O::V128Load64Lane { memarg, .. }
+        | O::V128Load64Zero { memarg, .. }
+        | O::V128Load8x8S { memarg, .. }
+        | O::V128Load8x8U { memarg, .. }
+        | O::V128Load16x4S { memarg, .. }
+        | O::V128Load16x4U { memarg, .. }
+        | O::V128Load32x2S { memarg, .. }
+        | O::V128Load32x2U { memarg, .. } => access(8, memarg),
+        O::V128Load { memarg, .. } => access(16, memarg),
         _ => None,
     }
 }
@@ -126,7 +185,7 @@ pub(crate) fn cost(op: &Operator<'_>) -> u64 {
         | O::F64Sqrt => 8,
         _ if is_dynamic(op) => 64,
         // A store may be the first into its block: the block is then saved and put back later.
-        _ if store_width(op).is_some() => 8,
+        _ if store_of(op).is_some() => 8,
         _ => 1,
     }
 }
