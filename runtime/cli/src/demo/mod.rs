@@ -1,4 +1,5 @@
-//! `yunei demo`: a made-up province, large enough to be measured on.
+//! `yunei demo`: a made-up province, large enough to be measured on, and the story that is told on it.
 
 pub(crate) mod assets;
 pub(crate) mod data;
+pub(crate) mod story;
