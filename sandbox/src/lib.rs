@@ -41,6 +41,7 @@
 //! # }
 //! ```
 
+mod compile;
 pub mod limits;
 mod manifest;
 mod rejection;
@@ -50,6 +51,10 @@ mod run;
 pub mod testing;
 mod verify;
 
+pub use compile::{
+    ArtefactCache, CacheKey, ChildCompiler, CompileError, CompileLimits, Compiler, InProcess, Target,
+    compile_child_main,
+};
 pub use manifest::{Feature, FeatureType, Kind, Limits, Manifest, Output};
 pub use rejection::Rejection;
 pub use run::{Model, Sandbox, SandboxConfig, SandboxError};

@@ -1,0 +1,123 @@
+//! Compilation in a child process, its limits, and the cache of artefacts.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use common::*;
+use yunei_sandbox::{
+    ArtefactCache, CacheKey, ChildCompiler, CompileError, CompileLimits, Compiler, InProcess, Sandbox, SandboxConfig,
+    Target, Verified,
+};
+
+fn child() -> ChildCompiler {
+    ChildCompiler::new(env!("CARGO_BIN_EXE_yunei-sandbox-compile"), ["sandbox-compile"])
+}
+
+fn sandbox_with(compiler: impl Compiler + 'static) -> Sandbox {
+    Sandbox::new(SandboxConfig::default().compiler(compiler)).unwrap()
+}
+
+fn refusal(compiler: impl Compiler + 'static) -> &'static str {
+    let (manifest, module) = files("credit-risk");
+    let verified = Verified::check(&module, &manifest).unwrap();
+    sandbox_with(compiler).load(&verified, &manifest).unwrap_err().code()
+}
+
+#[test]
+fn a_child_s_code_runs_like_our_own() {
+    for name in ["credit-risk", "hostile/remembers"] {
+        let people = people(200, 5);
+        let ours = folder(&sandbox(), name).score(&columns(&people), 200).unwrap();
+        let theirs = folder(&sandbox_with(child()), name).score(&columns(&people), 200).unwrap();
+        assert_eq!(ours, theirs);
+    }
+}
+
+#[test]
+fn too_little_memory_or_time_is_a_refusal() {
+    let limits = CompileLimits::default();
+    assert_eq!(refusal(child().limits(CompileLimits { address_space: 16 << 20, ..limits })), "model/compile-limit");
+    assert_eq!(refusal(child().limits(CompileLimits { cpu_seconds: 0, ..limits })), "model/compile-limit");
+    let sleeps = ChildCompiler::new("/bin/sleep", ["1000"]);
+    let short = CompileLimits { wall: Duration::from_millis(200), ..limits };
+    assert_eq!(refusal(sleeps.limits(short)), "model/compile-limit");
+}
+
+#[test]
+fn a_program_that_is_no_compiler_is_said_to_be_none() {
+    assert_eq!(refusal(ChildCompiler::new("/does/not/exist", [""; 0])), "model/compiler");
+    assert_eq!(refusal(ChildCompiler::new("/bin/false", [""; 0])), "model/compiler");
+    assert_eq!(refusal(ChildCompiler::new("/bin/echo", ["hello"])), "model/compiler");
+}
+
+#[test]
+fn a_request_that_is_none_is_an_error() {
+    let mut answer = Vec::new();
+    for request in [&b""[..], b"yunei-q1", &[0; 33], &[0xff; 100]] {
+        assert!(yunei_sandbox::compile_child_main(request, &mut answer).is_err());
+    }
+    assert!(answer.is_empty());
+}
+
+/// Counts how often it is asked.
+#[derive(Debug, Clone, Default)]
+struct Counting(Arc<AtomicUsize>);
+
+impl Compiler for Counting {
+    fn compile(&self, wasm: &[u8], target: Target) -> Result<Vec<u8>, CompileError> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        InProcess.compile(wasm, target)
+    }
+}
+
+#[test]
+fn an_artefact_is_compiled_once_and_again_when_damaged() {
+    let home = tempfile::tempdir().unwrap();
+    let compiler = Counting::default();
+    let score = |key: u8, name: &str| {
+        let cache = ArtefactCache::new(home.path().join("artefacts"), CacheKey::new(&[key; 32]));
+        let sandbox = Sandbox::new(SandboxConfig::default().compiler(compiler.clone()).cache(cache)).unwrap();
+        let people = people(50, 5);
+        folder(&sandbox, name).score(&columns(&people), 50).unwrap();
+        compiler.0.load(Ordering::SeqCst)
+    };
+    assert_eq!(score(1, "credit-risk"), 1);
+    assert_eq!(score(1, "credit-risk"), 1);
+    assert_eq!(score(1, "hostile/remembers"), 2);
+    assert_eq!(score(1, "hostile/remembers"), 2);
+    // Under another key what is there is nothing, and is replaced.
+    assert_eq!(score(2, "credit-risk"), 3);
+    for damage in [b"" as &[u8], b"yunei-a1", &[0; 100_000]] {
+        let before = compiler.0.load(Ordering::SeqCst);
+        for entry in fs::read_dir(home.path().join("artefacts")).unwrap() {
+            fs::write(entry.unwrap().path(), damage).unwrap();
+        }
+        assert_eq!(score(2, "credit-risk"), before + 1);
+        assert_eq!(score(2, "credit-risk"), before + 1);
+    }
+    // A folder that cannot be written is no obstacle.
+    let file = home.path().join("file");
+    fs::write(&file, b"x").unwrap();
+    let cache = ArtefactCache::new(&file, CacheKey::new(&[1; 32]));
+    let sandbox = Sandbox::new(SandboxConfig::default().cache(cache)).unwrap();
+    folder(&sandbox, "credit-risk");
+}
+
+#[test]
+fn the_longest_time_of_a_unit_grows_with_its_fuel() {
+    let sandbox = sandbox();
+    let times: Vec<_> = ["fuel = 1000", "fuel = 100000000"]
+        .iter()
+        .map(|limits| {
+            let m = manifest("row", &["f64"], WIDE, limits);
+            let loops = "(module (func (export \"score\") (param f64) (result f64) (loop (br 0)) unreachable))";
+            sandbox.max_unit_time(&load(&sandbox, &m, loops))
+        })
+        .collect();
+    assert!(times[0] > Duration::ZERO && times[0] < times[1], "{times:?}");
+}
