@@ -12,6 +12,8 @@ mod keys;
 pub mod refusal;
 pub mod release;
 pub mod rules;
+pub mod scan;
+pub mod statistical;
 pub mod verification;
 pub mod words;
 
