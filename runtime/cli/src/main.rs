@@ -1,8 +1,58 @@
 //! The `yunei` command.
 
-#[allow(dead_code, unused_imports, reason = "the story of the demo uses it")]
+mod args;
+mod commands;
+#[allow(dead_code, unused_imports, reason = "what only its tests use is beside what the story uses")]
 mod demo;
-#[allow(dead_code, unused_imports, reason = "the commands use it")]
+#[allow(dead_code, unused_imports, reason = "a kit is more than one command needs")]
 mod term;
 
-fn main() {}
+use args::{Cli, Command};
+use clap::Parser;
+use commands::{Context, Outcome};
+use std::process::ExitCode;
+use term::Term;
+use yunei_engine::DomainError;
+
+fn main() -> ExitCode {
+    // A panic's text could hold a value: it is replaced by one sentence.
+    std::panic::set_hook(Box::new(|_| {
+        use std::io::Write;
+        let _ =
+            writeln!(std::io::stderr(), "yunei: an internal error; nothing was released / 内部错误，未发布任何结果");
+    }));
+    let cli = Cli::parse();
+    let Ok(runtime) = tokio::runtime::Builder::new_multi_thread().enable_all().build() else {
+        return ExitCode::from(5);
+    };
+    ExitCode::from(runtime.block_on(run(cli)))
+}
+
+async fn run(cli: Cli) -> u8 {
+    if let Command::Demo { rows, keep } = cli.command {
+        return demo::story::run(rows, keep, cli.lang, cli.json).await;
+    }
+    let mut context = Context { home: cli.home, actor: cli.actor, term: Term::stdout(cli.lang, cli.json) };
+    let outcome: Outcome = match cli.command {
+        Command::Demo { .. } => Ok(()),
+        Command::Init { name, rules } => commands::home::init(&mut context, &name, rules.as_deref()).await,
+        Command::Institution(command) => commands::home::institution(&mut context, command).await,
+        Command::Dataset(command) => commands::items::dataset(&mut context, command).await,
+        Command::Model(command) => commands::items::model(&mut context, command).await,
+        Command::Product(command) => commands::items::product(&mut context, command).await,
+        Command::Grant(command) => commands::home::grant(&mut context, command).await,
+        Command::Run(args) => commands::uses::run(&mut context, args).await,
+        Command::Verify(args) => commands::uses::verify(&mut context, args).await,
+        Command::Budget(_) => commands::home::budget(&mut context).await,
+        Command::Audit(command) => commands::proof::audit(&mut context, command).await,
+        Command::Receipt(command) => commands::proof::receipt(&mut context, command).await,
+    };
+    let code = match &outcome {
+        Ok(()) => 0,
+        Err(error) => {
+            context.refused(error);
+            DomainError::exit_code(error)
+        }
+    };
+    if context.term.finish().is_err() && code == 0 { 1 } else { code }
+}

@@ -13,6 +13,10 @@ use yunei_policy::facts::Literal;
 use yunei_policy::release::{RawCell, Seed};
 
 /// A cleared use whose charge is durable and stands in the log: data may be opened. Minted by the pipeline.
+///
+/// ```compile_fail,E0624
+/// fn forge(planned: yunei_audit::Recorded<yunei_engine::Planned>) { yunei_engine::Charged::new(planned, [0; 32]); }
+/// ```
 pub struct Charged {
     planned: Recorded<Planned>,
     seed: [u8; 32],
@@ -32,6 +36,18 @@ impl fmt::Debug for Charged {
 }
 
 /// The exact sums of every leaf. They never leave: only the gate takes them.
+///
+/// ```compile_fail,E0451
+/// fn forge() -> yunei_engine::Executed { yunei_engine::Executed { cells: Vec::new(), ..unreachable!() } }
+/// ```
+/// ```compile_fail,E0277
+/// fn cloned<T: Clone>() {}
+/// cloned::<yunei_engine::Executed>();
+/// ```
+/// ```compile_fail,E0277
+/// fn read<T: serde::de::DeserializeOwned>() {}
+/// read::<yunei_engine::Executed>();
+/// ```
 pub struct Executed {
     planned: Recorded<Planned>,
     seed: Seed,

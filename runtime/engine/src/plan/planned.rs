@@ -42,6 +42,20 @@ impl Checked {
 
 /// One use of an aggregate product that policy has cleared: parameters bound, charge known. Made by `prepare` only,
 /// from an authorisation that stands in the log.
+///
+/// It can not be forged, copied or read from outside:
+///
+/// ```compile_fail,E0451
+/// fn forge(question: String) -> yunei_engine::Planned { yunei_engine::Planned { question, ..unreachable!() } }
+/// ```
+/// ```compile_fail,E0277
+/// fn cloned<T: Clone>() {}
+/// cloned::<yunei_engine::Planned>();
+/// ```
+/// ```compile_fail,E0277
+/// fn read<T: serde::de::DeserializeOwned>() {}
+/// read::<yunei_engine::Planned>();
+/// ```
 pub struct Planned {
     authorised: Recorded<Authorised>,
     state: SessionState,

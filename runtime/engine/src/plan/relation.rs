@@ -20,7 +20,7 @@ impl Teller<'_> {
             .iter()
             .map(|e| Some(GroupKey { text: text_of(e), expression: self.expression(e, schema)? }))
             .collect();
-        let aggregates: Vec<_> = node.aggr_expr.iter().map(|e| self.aggregate(e, schema, true)).collect();
+        let aggregates: Vec<_> = node.aggr_expr.iter().map(|e| self.aggregate(e, schema)).collect();
         Some(Leaf {
             input: input?,
             keys: keys.into_iter().collect::<Option<_>>()?,
@@ -135,7 +135,7 @@ impl Teller<'_> {
         let input = self.relation(&node.input);
         let schema = node.input.schema();
         let keys: Vec<_> = node.group_expr.iter().map(|e| self.expression(e, schema)).collect();
-        let aggregates: Vec<_> = node.aggr_expr.iter().map(|e| self.aggregate(e, schema, false)).collect();
+        let aggregates: Vec<_> = node.aggr_expr.iter().map(|e| self.aggregate(e, schema)).collect();
         Some(Relation::PerUnit {
             input: Box::new(input?),
             keys: keys.into_iter().collect::<Option<_>>()?,
@@ -143,10 +143,10 @@ impl Teller<'_> {
         })
     }
 
-    fn aggregate(&mut self, expr: &Expr, schema: &DFSchema, at_leaf: bool) -> Option<Aggregate> {
+    fn aggregate(&mut self, expr: &Expr, schema: &DFSchema) -> Option<Aggregate> {
         let text = text_of(expr);
         let call = match expr {
-            Expr::Alias(alias) => return self.aggregate(&alias.expr, schema, at_leaf),
+            Expr::Alias(alias) => return self.aggregate(&alias.expr, schema),
             Expr::AggregateFunction(call) => call,
             _ => {
                 self.expression(expr, schema);
@@ -175,12 +175,12 @@ impl Teller<'_> {
     /// `COUNT(1)` and the like are `COUNT(*)`.
     fn aggregate_arguments(&mut self, call: &AggregateExpr, schema: &DFSchema) -> Option<Vec<Expression>> {
         let args = &call.params.args;
-        if call.func.name() == "count" && !call.params.distinct {
-            if let [Expr::Literal(value, _)] = args.as_slice() {
-                if !value.is_null() {
-                    return Some(Vec::new());
-                }
-            }
+        if call.func.name() == "count"
+            && !call.params.distinct
+            && let [Expr::Literal(value, _)] = args.as_slice()
+            && !value.is_null()
+        {
+            return Some(Vec::new());
         }
         let told: Vec<_> = args.iter().map(|a| self.expression(a, schema)).collect();
         told.into_iter().collect()

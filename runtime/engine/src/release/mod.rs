@@ -24,6 +24,20 @@ use yunei_policy::words::ReleaseClass;
 
 /// What left: the only values that may leave. Its columns are the product's; where a number carries an interval, two more
 /// columns follow at the end, `<name>_low` and `<name>_high` (95 %).
+///
+/// Only the gate makes one:
+///
+/// ```compile_fail,E0451
+/// fn forge() -> yunei_engine::Released { yunei_engine::Released { columns: 0, ..unreachable!() } }
+/// ```
+/// ```compile_fail,E0277
+/// fn cloned<T: Clone>() {}
+/// cloned::<yunei_engine::Released>();
+/// ```
+/// ```compile_fail,E0277
+/// fn read<T: serde::de::DeserializeOwned>() {}
+/// read::<yunei_engine::Released>();
+/// ```
 pub struct Released {
     batch: RecordBatch,
     columns: usize,
@@ -126,6 +140,6 @@ fn rename(batch: &RecordBatch, names: &[String]) -> Result<RecordBatch> {
 impl Released {
     /// A release that was recorded before, read back from the domain's own files.
     pub(crate) fn from_record(batch: RecordBatch, columns: usize, class: ReleaseClass, question: String) -> Self {
-        Self { batch, columns, class, question: question }
+        Self { batch, columns, class, question }
     }
 }

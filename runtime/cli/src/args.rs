@@ -1,0 +1,261 @@
+//! The command line, as clap reads it.
+
+use crate::term::parse_language;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use yunei_policy::Lang;
+
+/// Usable but invisible: models and products over data that never leaves its domain.
+#[derive(Parser)]
+#[command(name = "yunei", version, about, propagate_version = true)]
+pub(crate) struct Cli {
+    /// The home folder of the domain.
+    #[arg(long, global = true, env = "YUNEI_HOME", default_value = "yunei-home")]
+    pub(crate) home: PathBuf,
+    /// The institution that acts.
+    #[arg(long = "as", global = true, value_name = "INSTITUTION")]
+    pub(crate) actor: Option<String>,
+    /// One JSON document on standard output.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// The language of texts: zh or en.
+    #[arg(long, global = true, value_parser = parse_language)]
+    pub(crate) lang: Option<Lang>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Tells the whole story once on made-up data.
+    Demo {
+        /// How many residents.
+        #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(10..=5_000_000))]
+        rows: u64,
+        /// Leaves the home in this folder.
+        #[arg(long, value_name = "DIR")]
+        keep: Option<PathBuf>,
+    },
+    /// Makes a domain.
+    Init {
+        /// Its name; it stands in the log's key and in receipts.
+        #[arg(long, default_value = "domain.example/yunei")]
+        name: String,
+        /// A rule set instead of the shipped one.
+        #[arg(long, value_name = "FILE")]
+        rules: Option<PathBuf>,
+    },
+    /// Institutions.
+    #[command(subcommand)]
+    Institution(InstitutionCommand),
+    /// Datasets.
+    #[command(subcommand)]
+    Dataset(DatasetCommand),
+    /// Models.
+    #[command(subcommand)]
+    Model(ItemCommand),
+    /// Products.
+    #[command(subcommand)]
+    Product(ItemCommand),
+    /// Grants.
+    #[command(subcommand)]
+    Grant(GrantCommand),
+    /// Runs an aggregate product.
+    Run(RunArgs),
+    /// Asks a verification product.
+    Verify(VerifyArgs),
+    /// Privacy budgets.
+    #[command(subcommand)]
+    Budget(BudgetCommand),
+    /// The audit log.
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Receipts.
+    #[command(subcommand)]
+    Receipt(ReceiptCommand),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum InstitutionCommand {
+    /// Adds one.
+    Add {
+        /// Its id.
+        id: String,
+        /// holder, operator, business or authority.
+        #[arg(long)]
+        role: String,
+        /// Its Chinese name.
+        #[arg(long)]
+        zh: String,
+        /// Its English name.
+        #[arg(long)]
+        en: String,
+    },
+    /// Lists them.
+    List,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum DatasetCommand {
+    /// Registers a dataset or a new version of it, and publishes it.
+    Register {
+        /// The catalogue entry.
+        file: PathBuf,
+        /// Leaves the publishing to the authority.
+        #[arg(long)]
+        no_publish: bool,
+    },
+    /// Publishes one.
+    Approve {
+        /// Its id.
+        id: String,
+    },
+    /// Lists them.
+    List,
+    /// Shows one.
+    Show {
+        /// Its id.
+        id: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ItemCommand {
+    /// Checks a manifest; nothing is stored and no data is touched.
+    Check {
+        /// The manifest.
+        file: PathBuf,
+    },
+    /// Hands one in.
+    Submit {
+        /// The manifest.
+        file: PathBuf,
+    },
+    /// Approves one.
+    Approve {
+        /// Its id; of a model id@version.
+        id: String,
+    },
+    /// Lists them.
+    List,
+    /// Shows one.
+    Show {
+        /// Its id; of a model id@version.
+        id: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum GrantCommand {
+    /// Grants a product to an institution.
+    Add {
+        /// To whom.
+        #[arg(long)]
+        institution: String,
+        /// Of what.
+        #[arg(long)]
+        product: String,
+        /// For what; all the product's purposes where none is given.
+        #[arg(long = "purpose")]
+        purposes: Vec<String>,
+        /// For how many days.
+        #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(i64).range(1..=1830))]
+        days: i64,
+        /// At most how many uses.
+        #[arg(long)]
+        max_runs: Option<u64>,
+    },
+    /// Lists them.
+    List,
+}
+
+#[derive(Args)]
+pub(crate) struct RunArgs {
+    /// The product.
+    pub(crate) product: String,
+    /// A parameter.
+    #[arg(short = 'p', value_name = "NAME=VALUE", value_parser = pair)]
+    pub(crate) parameters: Vec<(String, String)>,
+    /// What for.
+    #[arg(long)]
+    pub(crate) purpose: String,
+    /// Writes the result: .json, .csv, .arrow or .parquet.
+    #[arg(short = 'o', value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Writes the receipt.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) receipt: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct VerifyArgs {
+    /// The product.
+    pub(crate) product: String,
+    /// An identity field, or - for a JSON object on standard input (nothing then stands in the process list).
+    #[arg(short = 'i', value_name = "FIELD=VALUE")]
+    pub(crate) identity: Vec<String>,
+    /// The claimed value, where the product takes one.
+    #[arg(long)]
+    pub(crate) claim: Option<String>,
+    /// What for.
+    #[arg(long)]
+    pub(crate) purpose: String,
+    /// Writes the receipt.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) receipt: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum BudgetCommand {
+    /// What is left of every budget that was charged.
+    Show,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Lists the newest entries.
+    List {
+        /// How many.
+        #[arg(long, default_value_t = 30)]
+        last: u64,
+    },
+    /// Shows one entry.
+    Show {
+        /// Its place in the log.
+        index: u64,
+    },
+    /// Checks the whole log against its signed checkpoint; needs no lock.
+    Verify {
+        /// The log's public key, or a file with it.
+        #[arg(long)]
+        key: Option<String>,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ReceiptCommand {
+    /// Checks a receipt offline.
+    Verify {
+        /// The receipt.
+        file: PathBuf,
+        /// The log's public key, or a file with it.
+        #[arg(long)]
+        key: Option<String>,
+        /// A result file, to be checked against the receipt.
+        #[arg(long, value_name = "FILE")]
+        data: Option<PathBuf>,
+    },
+    /// Shows the receipt of a run.
+    Show {
+        /// The run.
+        run: String,
+    },
+}
+
+/// `name=value`.
+pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("takes NAME=VALUE".to_owned()),
+    }
+}

@@ -1,0 +1,150 @@
+//! Homes, institutions, grants, budgets.
+
+use super::{Context, Outcome, clock, usage};
+use crate::args::{GrantCommand, InstitutionCommand};
+use crate::term::{Column, Mark, Table, decimal};
+use serde_json::json;
+use std::path::Path;
+use yunei_engine::{Domain, GrantRequest};
+use yunei_policy::Text;
+use yunei_policy::words::Role;
+
+pub(crate) async fn init(context: &mut Context, name: &str, rules: Option<&Path>) -> Outcome {
+    let rules = match rules {
+        None => None,
+        Some(path) => Some(
+            std::fs::read_to_string(path)
+                .map_err(|_| usage("input/no-file", "无法读取规则文件", "the rules can not be read"))?,
+        ),
+    };
+    let domain = Domain::create(&context.home, name, rules.as_deref(), clock()).await?;
+    let key = domain.verifying_key().to_string();
+    domain.close().await;
+    if context.term.is_json() {
+        context.term.json(&json!({ "home": context.home, "name": name, "key": key }));
+        return Ok(());
+    }
+    let done = context.term.pick("已建立域", "The domain is made").to_owned();
+    context.term.item(Mark::Done, &format!("{done}: {}", context.home.display()));
+    let hand = context
+        .term
+        .pick("日志公钥（请交给核对凭证的人）", "The log's public key, for those who check receipts")
+        .to_owned();
+    context.term.note(&format!("{hand}: {key}"));
+    Ok(())
+}
+
+pub(crate) async fn institution(context: &mut Context, command: InstitutionCommand) -> Outcome {
+    let domain = context.domain().await?;
+    if let InstitutionCommand::Add { id, role, zh, en } = &command {
+        let role = match role.as_str() {
+            "holder" => Role::Holder,
+            "operator" => Role::Operator,
+            "business" => Role::Business,
+            "authority" => Role::Authority,
+            _ => {
+                return Err(usage(
+                    "input/role",
+                    "角色为 holder、operator、business 或 authority",
+                    "a role is holder, operator, business or authority",
+                ));
+            }
+        };
+        domain.add_institution(&context.actor("authority"), id, role, &Text::new(zh, en)).await?;
+    }
+    let all = domain.institutions().await?;
+    if context.term.is_json() {
+        context.term.json(&json!({ "institutions": all }));
+        return Ok(());
+    }
+    let lang = context.term.lang();
+    let mut table = Table::new([
+        Column::left(context.term.pick("机构", "Institution")),
+        Column::left(context.term.pick("角色", "Role")),
+        Column::left(context.term.pick("名称", "Name")),
+        Column::left(context.term.pick("状态", "State")),
+    ]);
+    for one in &all {
+        table.row([one.id.clone(), one.role.to_string(), one.title.get(lang).to_owned(), one.state.to_string()]);
+    }
+    context.term.table(&table);
+    Ok(())
+}
+
+pub(crate) async fn grant(context: &mut Context, command: GrantCommand) -> Outcome {
+    let domain = context.domain().await?;
+    if let GrantCommand::Add { institution, product, purposes, days, max_runs } = command {
+        let now = domain.now();
+        let request = GrantRequest {
+            institution,
+            product,
+            purposes,
+            from_millis: now,
+            until_millis: now.saturating_add(days.saturating_mul(86_400_000)),
+            max_runs,
+        };
+        let id = domain.add_grant(&context.actor("authority"), &request).await?;
+        if context.term.is_json() {
+            context.term.json(&json!({ "grant": id }));
+        } else {
+            let done = context.term.pick("已授权", "Granted").to_owned();
+            context.term.item(Mark::Done, &format!("{done}: {id}"));
+        }
+        return Ok(());
+    }
+    let all = domain.grants().await?;
+    if context.term.is_json() {
+        context.term.json(&json!({ "grants": all }));
+        return Ok(());
+    }
+    let headings = [
+        ("授权", "Grant"),
+        ("机构", "Institution"),
+        ("产品", "Product"),
+        ("用途", "Purposes"),
+        ("截止", "Until"),
+        ("已用", "Used"),
+        ("状态", "State"),
+    ];
+    let mut table = Table::new(headings.map(|(zh, en)| Column::left(context.term.pick(zh, en))));
+    for g in &all {
+        let used = g.max_runs.map_or_else(|| g.used_runs.to_string(), |most| format!("{} / {most}", g.used_runs));
+        table.row([
+            g.id.clone(),
+            g.institution.clone(),
+            g.product.clone(),
+            g.purposes.join(", "),
+            g.until.clone(),
+            used,
+            g.state.to_string(),
+        ]);
+    }
+    context.term.table(&table);
+    Ok(())
+}
+
+pub(crate) async fn budget(context: &mut Context) -> Outcome {
+    let domain = context.domain().await?;
+    let all = domain.budgets(&context.actor("authority")).await?;
+    if context.term.is_json() {
+        context.term.json(&json!({ "budgets": all }));
+        return Ok(());
+    }
+    let mut table = Table::new([
+        Column::left(context.term.pick("范围", "Scope")),
+        Column::right(context.term.pick("已用 ε", "Spent ε")),
+        Column::right(context.term.pick("上限 ε", "Limit ε")),
+        Column::right(context.term.pick("约可再用次数", "About N more runs")),
+    ]);
+    for b in &all {
+        let left = b.runs_left.map_or_else(|| "–".to_owned(), |n| n.to_string());
+        table.row([b.scope.clone(), decimal(b.spent_epsilon, 3), decimal(b.limit_epsilon, 3), left]);
+    }
+    if all.is_empty() {
+        let text = context.term.pick("尚未使用任何预算。", "Nothing was charged yet.").to_owned();
+        context.term.text(&text);
+    } else {
+        context.term.table(&table);
+    }
+    Ok(())
+}

@@ -1,0 +1,256 @@
+//! Datasets, models, products.
+
+use super::{Context, Outcome};
+use crate::args::{DatasetCommand, ItemCommand};
+use crate::term::{Column, Mark, Table, count, decimal};
+use serde_json::{Value, json};
+use std::path::Path;
+use yunei_engine::domain::Checkup;
+use yunei_engine::{Domain, Submission};
+use yunei_policy::words::State;
+
+pub(crate) async fn dataset(context: &mut Context, command: DatasetCommand) -> Outcome {
+    let domain = context.domain().await?;
+    match command {
+        DatasetCommand::Register { file, no_publish } => register(context, &domain, &file, !no_publish).await,
+        DatasetCommand::Approve { id } => {
+            domain.set_dataset_state(&context.actor("authority"), &id, State::Approved).await?;
+            state(context, &id, State::Approved);
+            Ok(())
+        }
+        DatasetCommand::List => {
+            let all = domain.datasets().await?;
+            if context.term.is_json() {
+                context.term.json(&json!({ "datasets": all }));
+                return Ok(());
+            }
+            let lang = context.term.lang();
+            let headings = [
+                ("数据集", "Dataset"),
+                ("名称", "Title"),
+                ("版本", "Version"),
+                ("行数", "Rows"),
+                ("发布类别", "Release"),
+                ("状态", "State"),
+            ];
+            let mut table = Table::new(headings.map(|(zh, en)| Column::left(context.term.pick(zh, en))));
+            for d in &all {
+                let release = format!("{:?}", d.release).to_lowercase();
+                table.row([
+                    d.id.clone(),
+                    d.title.get(lang).to_owned(),
+                    d.version.to_string(),
+                    count(d.rows),
+                    release,
+                    d.state.to_string(),
+                ]);
+            }
+            context.term.table(&table);
+            Ok(())
+        }
+        DatasetCommand::Show { id } => {
+            let dataset = domain.dataset(&id).await?;
+            if context.term.is_json() {
+                context.term.json(&dataset);
+                return Ok(());
+            }
+            let lang = context.term.lang();
+            context.term.heading(&format!("{}  {}", dataset.id, dataset.title.get(lang)));
+            let facts = [
+                (context.term.pick("提供单位", "Provider").to_owned(), dataset.provider.clone()),
+                (context.term.pick("状态", "State").to_owned(), dataset.state.to_string()),
+                (context.term.pick("版本", "Version").to_owned(), dataset.version.to_string()),
+                (context.term.pick("行数", "Rows").to_owned(), count(dataset.rows)),
+                (context.term.pick("预算期", "Budget epoch").to_owned(), dataset.epoch.to_string()),
+            ];
+            let facts: Vec<(&str, String)> = facts.iter().map(|(k, v)| (k.as_str(), v.clone())).collect();
+            context.term.facts(&facts);
+            let headings = [("列", "Column"), ("类型", "Type"), ("类别", "Class"), ("用途", "Usages")];
+            let mut table = Table::new(headings.map(|(zh, en)| Column::left(context.term.pick(zh, en))));
+            for c in &dataset.columns {
+                table.row([c.name.clone(), c.kind.clone(), c.class.clone(), c.usages.join(", ")]);
+            }
+            context.term.table(&table);
+            Ok(())
+        }
+    }
+}
+
+async fn register(context: &mut Context, domain: &Domain, file: &Path, publish: bool) -> Outcome {
+    let label = context.term.pick("核对数据", "Checking the data").to_owned();
+    let bar = context.term.bar(&label, 100);
+    let progress = std::sync::Arc::new(bar);
+    let shown = std::sync::Arc::clone(&progress);
+    let actor = context.actor("holder");
+    let submission = domain
+        .register_dataset(&actor, file, move |done, total| shown.set(done.saturating_mul(100) / total.max(1)))
+        .await;
+    if let Ok(bar) = std::sync::Arc::try_unwrap(progress).map_err(drop) {
+        bar.done();
+    }
+    let mut submission: Submission = submission?;
+    if publish && submission.state == State::Submitted {
+        domain.set_dataset_state(&context.actor("authority"), &submission.id, State::Approved).await?;
+        submission.state = State::Approved;
+    }
+    if context.term.is_json() {
+        context.term.json(&json!({
+            "dataset": submission.id, "version": submission.version, "rows": submission.rows, "state": submission.state,
+        }));
+        return Ok(());
+    }
+    let done = context.term.pick("已登记", "Registered").to_owned();
+    let rows = context.term.pick("行", "rows").to_owned();
+    let text = format!(
+        "{done}: {}@{}  {} {rows}  {}",
+        submission.id,
+        submission.version.unwrap_or_default(),
+        count(submission.rows.unwrap_or_default()),
+        submission.state
+    );
+    context.term.item(Mark::Done, &text);
+    Ok(())
+}
+
+fn state(context: &mut Context, id: &str, state: State) {
+    if context.term.is_json() {
+        context.term.json(&json!({ "id": id, "state": state }));
+    } else {
+        context.term.item(Mark::Done, &format!("{id}: {state}"));
+    }
+}
+
+pub(crate) async fn model(context: &mut Context, command: ItemCommand) -> Outcome {
+    if let ItemCommand::Check { file } = &command {
+        // The verifier needs no domain.
+        let checkup = Domain::check_model(file)?;
+        checked(context, &checkup);
+        return Ok(());
+    }
+    let domain = context.domain().await?;
+    match command {
+        ItemCommand::Check { .. } => {}
+        ItemCommand::Submit { file } => {
+            let submission = domain.submit_model(&context.actor("operator"), &file).await?;
+            state(context, &submission.id, submission.state);
+        }
+        ItemCommand::Approve { id } => {
+            domain.set_model_state(&context.actor("authority"), &id, State::Approved).await?;
+            state(context, &id, State::Approved);
+        }
+        ItemCommand::List => {
+            let all = domain.models().await?;
+            if context.term.is_json() {
+                context.term.json(&json!({ "models": all }));
+                return Ok(());
+            }
+            let headings = [("模型", "Model"), ("状态", "State"), ("提交者", "Submitted by"), ("模块摘要", "Module")];
+            let mut table = Table::new(headings.map(|(zh, en)| Column::left(context.term.pick(zh, en))));
+            for m in &all {
+                table.row([
+                    m.id.clone(),
+                    m.state.to_string(),
+                    m.submitted_by.clone(),
+                    m.module.chars().take(16).collect(),
+                ]);
+            }
+            context.term.table(&table);
+        }
+        ItemCommand::Show { id } => {
+            let model = domain.model(&id).await?;
+            if context.term.is_json() {
+                context.term.json(&model);
+                return Ok(());
+            }
+            context.term.heading(&model.id);
+            let report = serde_json::to_string_pretty(&model.report).unwrap_or_default();
+            context.term.text(&format!("{}  {}\n{}\n{report}", model.state, model.submitted_by, model.module));
+        }
+    }
+    Ok(())
+}
+
+pub(crate) async fn product(context: &mut Context, command: ItemCommand) -> Outcome {
+    let domain = context.domain().await?;
+    match command {
+        ItemCommand::Check { file } => {
+            let checkup = domain.check_product(&file).await?;
+            checked(context, &checkup);
+        }
+        ItemCommand::Submit { file } => {
+            let submission = domain.submit_product(&context.actor("operator"), &file).await?;
+            state(context, &submission.id, submission.state);
+        }
+        ItemCommand::Approve { id } => {
+            domain.set_product_state(&context.actor("authority"), &id, State::Approved).await?;
+            state(context, &id, State::Approved);
+        }
+        ItemCommand::List => {
+            let all = domain.products().await?;
+            if context.term.is_json() {
+                context.term.json(&json!({ "products": all }));
+                return Ok(());
+            }
+            let lang = context.term.lang();
+            let headings =
+                [("产品", "Product"), ("名称", "Title"), ("种类", "Kind"), ("用途", "Purposes"), ("状态", "State")];
+            let mut table = Table::new(headings.map(|(zh, en)| Column::left(context.term.pick(zh, en))));
+            for p in &all {
+                table.row([
+                    p.id.clone(),
+                    p.title.get(lang).to_owned(),
+                    p.kind.to_owned(),
+                    p.purposes.join(", "),
+                    p.state.to_string(),
+                ]);
+            }
+            context.term.table(&table);
+        }
+        ItemCommand::Show { id } => {
+            let (view, product) = domain.product(&id).await?;
+            if context.term.is_json() {
+                let mut value = serde_json::to_value(&view).unwrap_or(Value::Null);
+                value["manifest"] = product.text().into();
+                context.term.json(&value);
+                return Ok(());
+            }
+            let lang = context.term.lang();
+            context.term.heading(&format!("{}  {}  {}", view.id, view.title.get(lang), view.state));
+            context.term.text(product.text());
+        }
+    }
+    Ok(())
+}
+
+fn checked(context: &mut Context, checkup: &Checkup) {
+    if context.term.is_json() {
+        context.term.json(checkup);
+        return;
+    }
+    let fine = context.term.pick("可以提交", "Nothing stands against it").to_owned();
+    context.term.item(Mark::Done, &format!("{}: {fine}", checkup.id));
+    if let Some(report) = &checkup.report_text {
+        context.term.text(report);
+    }
+    if let (Some(epsilon), Some(delta)) = (checkup.epsilon, checkup.delta) {
+        let charge = context.term.pick("每次使用", "Each run costs").to_owned();
+        context.term.note(&format!("{charge} ε = {} (δ = {delta:e})", decimal(epsilon, 3)));
+    }
+    if checkup.expected.is_empty() {
+        return;
+    }
+    let mut table = Table::new([
+        Column::left(context.term.pick("数值", "Number")),
+        Column::right(context.term.pick("预计误差（95 %）", "Expected error (95 %)")),
+    ]);
+    let over = context.term.pick("÷ 该格行数", "÷ rows of the cell").to_owned();
+    for e in &checkup.expected {
+        let width = match (e.half_width, e.half_width_times_rows) {
+            (Some(width), _) => format!("± {}", decimal(width, 2)),
+            (None, Some(width)) => format!("± {} {over}", decimal(width, 2)),
+            (None, None) => "–".to_owned(),
+        };
+        table.row([e.aggregate.clone(), width]);
+    }
+    context.term.table(&table);
+}

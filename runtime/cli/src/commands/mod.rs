@@ -1,0 +1,82 @@
+//! The commands: arguments in, calls of the domain, answers out. They decide nothing.
+
+pub(crate) mod home;
+pub(crate) mod items;
+pub(crate) mod proof;
+pub(crate) mod uses;
+
+use crate::term::Term;
+use serde_json::json;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+use yunei_engine::{Clock, Domain, DomainError};
+use yunei_policy::{Refusal, Refused};
+
+/// How a command ends.
+pub(crate) type Outcome = Result<(), DomainError>;
+
+/// What every command needs.
+pub(crate) struct Context {
+    pub(crate) home: PathBuf,
+    pub(crate) actor: Option<String>,
+    pub(crate) term: Term,
+}
+
+impl Context {
+    /// Opens the home's domain.
+    pub(crate) async fn domain(&self) -> Result<Domain, DomainError> {
+        Domain::open(&self.home, clock()).await
+    }
+
+    /// Who acts: the institution that was named, else the one of a new home whose part this is.
+    pub(crate) fn actor(&self, part: &str) -> String {
+        self.actor.clone().unwrap_or_else(|| part.to_owned())
+    }
+
+    /// Tells why something was not done.
+    pub(crate) fn refused(&mut self, error: &DomainError) {
+        let lang = self.term.lang();
+        if self.term.is_json() {
+            let reasons: Vec<_> = error.reasons().iter().map(|r| r.to_view(lang)).collect();
+            self.term.json(&json!({ "refused": reasons }));
+            return;
+        }
+        let mut out = std::io::stderr().lock();
+        for reason in error.reasons() {
+            let place = reason.place().map(|p| format!("  [{}]", crate::term::clean(p))).unwrap_or_default();
+            let _ = writeln!(out, "✗ {}  {}{place}", reason.code(), crate::term::clean(reason.message().get(lang)));
+            if let Some(advice) = reason.advice() {
+                let _ = writeln!(out, "  → {}", crate::term::clean(advice.get(lang)));
+            }
+        }
+    }
+}
+
+/// The machine's clock.
+pub(crate) fn clock() -> Clock {
+    Arc::new(|| {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    })
+}
+
+/// Something wrong with what was typed.
+pub(crate) fn usage(code: &'static str, zh: &str, en: &str) -> DomainError {
+    DomainError::Refused(Refused::from(Refusal::new(code, zh, en)))
+}
+
+/// Writes a file whole or not at all.
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Outcome {
+    let failed = |_: std::io::Error| {
+        DomainError::Unavailable(
+            Refusal::new("output/io", "无法写入文件", "the file can not be written").at(path.display().to_string()),
+        )
+    };
+    let name = path.file_name().ok_or_else(|| usage("input/output", "输出文件名无效", "that is no file name"))?;
+    let draft = path.with_file_name(format!(".{}.partial", name.to_string_lossy()));
+    let mut file = std::fs::File::create(&draft).map_err(failed)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
+    std::fs::rename(&draft, path).map_err(failed)
+}

@@ -1,0 +1,179 @@
+//! Runs and verifications.
+
+use super::{Context, Outcome, usage, write_file};
+use crate::args::{RunArgs, VerifyArgs, pair};
+use crate::term::{Cell, Column, Mark, Table, decimal, plus_minus};
+use datafusion::arrow::array::{Array, AsArray, RecordBatch};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{DataType, Float64Type};
+use datafusion::arrow::util::display::array_value_to_string;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::io::Read;
+use yunei_engine::{DomainError, Format, Released, RunAnswer, RunRequest, VerifyRequest};
+use yunei_policy::Refusal;
+
+/// At most how many rows a terminal is shown.
+const MAX_SHOWN: usize = 200;
+
+pub(crate) async fn run(context: &mut Context, args: RunArgs) -> Outcome {
+    let format = match &args.output {
+        None => None,
+        Some(path) => Some(Format::of_path(path).ok_or_else(|| {
+            usage(
+                "input/output",
+                "输出文件须以 .json、.csv、.arrow 或 .parquet 结尾",
+                "the output ends in .json, .csv, .arrow or .parquet",
+            )
+        })?),
+    };
+    let domain = context.domain().await?;
+    let request = RunRequest {
+        institution: context.actor("operator"),
+        product: args.product,
+        arguments: args.parameters.into_iter().collect(),
+        purpose: args.purpose,
+    };
+    let label = context.term.pick("在域内运行", "Running inside the domain").to_owned();
+    let spinner = context.term.spinner(&label);
+    let answer = domain.run(&request).await;
+    spinner.done();
+    let answer = answer?;
+    if let (Some(path), Some(format)) = (&args.output, format) {
+        write_file(path, &bytes(&answer.released, format)?)?;
+    }
+    if let Some(path) = &args.receipt {
+        write_file(path, answer.receipt.to_string().as_bytes())?;
+    }
+    if context.term.is_json() {
+        let rows: Value = serde_json::from_slice(&bytes(&answer.released, Format::Json)?).unwrap_or(Value::Null);
+        let names = answer.released.batch().schema();
+        let names: Vec<&str> = names.fields().iter().map(|f| f.name().as_str()).collect();
+        context.term.json(&json!({
+            "run": answer.run, "product": request.product, "columns": names, "rows": rows, "repeated": answer.repeated,
+            "charge": { "epsilon": answer.epsilon, "delta": answer.delta }, "receipt": answer.receipt.to_json(),
+        }));
+        return Ok(());
+    }
+    context.term.heading(&request.product);
+    if args.output.is_none() {
+        let table = table(&answer.released);
+        context.term.table(&table);
+    }
+    notes(context, &answer);
+    Ok(())
+}
+
+fn notes(context: &mut Context, answer: &RunAnswer) {
+    let charge = if answer.repeated {
+        context
+            .term
+            .pick("问题与之前相同：给出已记录的结果，不扣预算。", "Asked before: the recorded answer again, free.")
+            .to_owned()
+    } else {
+        let text = context.term.pick("本次扣除", "Charged").to_owned();
+        format!("{text} ε = {} (δ = {:e})", decimal(answer.epsilon, 3), answer.delta)
+    };
+    context.term.note(&charge);
+    let run = context.term.pick("使用编号", "Run").to_owned();
+    context.term.note(&format!("{run}: {}  #{}", answer.run, answer.receipt.index()));
+}
+
+fn bytes(released: &Released, format: Format) -> Result<Vec<u8>, DomainError> {
+    released.write(format).map_err(|_| {
+        DomainError::Failed(Refusal::new(
+            "output/format",
+            "结果不能写成这种格式",
+            "the result can not be written in that form",
+        ))
+    })
+}
+
+/// The released rows with each number beside half the width of its interval.
+pub(crate) fn table(released: &Released) -> Table {
+    let batch = released.batch();
+    let schema = batch.schema();
+    let own: Vec<usize> = (0..released.columns()).collect();
+    let mut table = Table::new(own.iter().map(|i| {
+        let field = schema.field(*i);
+        if field.data_type().is_numeric() { Column::right(field.name()) } else { Column::left(field.name()) }
+    }));
+    for row in 0..batch.num_rows().min(MAX_SHOWN) {
+        table.row(own.iter().map(|i| Cell::from(cell(batch, *i, row))));
+    }
+    table
+}
+
+fn cell(batch: &RecordBatch, column: usize, row: usize) -> String {
+    let schema = batch.schema();
+    let field = schema.field(column);
+    let array = batch.column(column);
+    if array.is_null(row) {
+        return "–".to_owned();
+    }
+    let number = |name: &str| {
+        let array = cast(batch.column_by_name(name)?, &DataType::Float64).ok()?;
+        let array = array.as_primitive::<Float64Type>();
+        array.is_valid(row).then(|| array.value(row))
+    };
+    let (low, high) = (number(&format!("{}_low", field.name())), number(&format!("{}_high", field.name())));
+    let value = number(field.name()).filter(|_| field.data_type().is_numeric());
+    match (value, low, high) {
+        (Some(value), Some(low), Some(high)) => {
+            let half = (high - low) / 2.0;
+            let places = if field.data_type().is_integer() {
+                0
+            } else if value.abs() < 10.0 {
+                4
+            } else {
+                2
+            };
+            plus_minus(value, half, places)
+        }
+        (Some(value), _, _) if !field.data_type().is_integer() => decimal(value, 4),
+        _ => array_value_to_string(array, row).unwrap_or_default(),
+    }
+}
+
+pub(crate) async fn verify(context: &mut Context, args: VerifyArgs) -> Outcome {
+    let identity = identity(&args.identity)?;
+    let domain = context.domain().await?;
+    let request = VerifyRequest {
+        institution: context.actor("business"),
+        product: args.product,
+        identity,
+        claim: args.claim,
+        purpose: args.purpose,
+    };
+    let answer = domain.verify(&request).await?;
+    if let Some(path) = &args.receipt {
+        write_file(path, answer.receipt.to_string().as_bytes())?;
+    }
+    if context.term.is_json() {
+        context.term.json(&json!({
+            "verification": answer.run, "product": request.product, "answer": answer.answer.as_str(),
+            "receipt": answer.receipt.to_json(),
+        }));
+        return Ok(());
+    }
+    context.term.item(Mark::Done, answer.answer.as_str());
+    let run = context.term.pick("核验编号", "Verification").to_owned();
+    context.term.note(&format!("{run}: {}  #{}", answer.run, answer.receipt.index()));
+    Ok(())
+}
+
+fn identity(given: &[String]) -> Result<BTreeMap<String, String>, DomainError> {
+    let wrong = || {
+        usage(
+            "input/identity",
+            "身份字段写作 FIELD=VALUE，或用 - 从标准输入读取 JSON 对象",
+            "identity fields are FIELD=VALUE, or - for a JSON object on standard input",
+        )
+    };
+    if given == ["-"] {
+        let mut text = String::new();
+        std::io::stdin().take(64 * 1024).read_to_string(&mut text).map_err(|_| wrong())?;
+        return serde_json::from_str(&text).map_err(|_| wrong());
+    }
+    given.iter().map(|text| pair(text).map_err(|_| wrong())).collect()
+}

@@ -1,0 +1,43 @@
+//! `yunei demo` as a person or a program starts it.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn demo(arguments: &[&str], lang: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_yunei"))
+        .arg("demo")
+        .args(arguments)
+        .env_remove("LC_ALL")
+        .env_remove("LC_MESSAGES")
+        .env("LANG", lang)
+        .output()
+        .expect("it starts")
+}
+
+#[test]
+fn json_is_one_document_and_every_leak_is_held() {
+    let keep = tempfile::tempdir().expect("a folder");
+    let folder = keep.path().to_str().expect("UTF-8");
+    let output = demo(&["--rows", "2000", "--json", "--keep", folder], "en_GB.UTF-8");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
+    let document: Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
+    let leaks = document["leaks"].as_array().expect("leaks");
+    assert!(leaks.len() >= 8);
+    assert!(leaks.iter().all(|leak| leak["outcome"] == "refused" || leak["outcome"] == "neutralised"));
+    for kept in ["home/log", "data/residents.parquet", "receipts", "results"] {
+        assert!(keep.path().join(kept).exists(), "{kept}");
+    }
+}
+
+#[test]
+fn the_language_is_that_of_the_locale() {
+    for (lang, word) in [("zh_CN.UTF-8", "泄露尝试"), ("en", "a plain engine")] {
+        let output = demo(&["--rows", "500"], lang);
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        assert_eq!(output.status.code(), Some(0), "{text}");
+        assert!(text.contains(word));
+    }
+}
