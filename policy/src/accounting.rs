@@ -141,7 +141,7 @@ pub fn epsilon_of(rho: Rho, delta: Delta) -> f64 {
         alpha * rho + t - alpha.ln() + (-ln_delta - alpha.ln()) / above
     };
     let (mut lo, mut hi) = (-25.0_f64, 60.0_f64);
-    for _ in 0..200 {
+    for _ in 0..100 {
         let third = (hi - lo) / 3.0;
         let (a, b) = (lo + third, hi - third);
         if at(a) <= at(b) {

@@ -4,6 +4,9 @@ mod estimate;
 mod noise;
 #[cfg(test)]
 mod noise_tests;
+mod quantile;
+
+pub use quantile::{Bar, quantile};
 
 use crate::clear::{KeyDomain, LeafClearance, Measure};
 use crate::facts::Literal;

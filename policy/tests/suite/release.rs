@@ -3,7 +3,7 @@
 use crate::fixture::*;
 use yunei_policy::clear::{Clearance, LeafClearance, MeasureKind, Mechanism, Preferences, clear_with};
 use yunei_policy::facts::*;
-use yunei_policy::release::{RawCell, ReleasedCells, Seed, release};
+use yunei_policy::release::{Bar, RawCell, ReleasedCells, Seed, quantile, release};
 use yunei_policy::rules::RuleSet;
 
 fn seed(n: u32) -> Seed {
@@ -232,4 +232,53 @@ fn a_sum_beside_a_mean_is_taken_from_the_centred_sum() {
     let both = vec![avg("income", col(INCOME)), sum("income", col(INCOME))];
     let found = coverage(both, &values, &[truth / 500.0, truth], 1_200);
     assert!(found.iter().all(|share| (0.93..0.98).contains(share)), "{found:?}");
+}
+
+/// A released histogram of incomes in ten bands.
+fn histogram(counts: &[i128], n: u32) -> Vec<Bar> {
+    let mut people = residents();
+    people.columns[INCOME].usages.insert(yunei_policy::words::Usage::Group);
+    people.columns[INCOME].nullable = false;
+    let bands = call(Function::WidthBucket, vec![col(INCOME), int(0), int(100_000), int(10)]);
+    let clearance = allowed(&plan(Relation::Scan(people), vec![key("band", bands)], vec![count()]));
+    let raw = counts.iter().zip(1i64..).map(|(c, i)| cell(vec![Literal::Int(i)], vec![*c])).collect();
+    let cells = release(&clearance.leaves()[0], raw, &seed(n), 0).unwrap();
+    let bar = |(i, r): (usize, &yunei_policy::release::ReleasedCell)| {
+        let lo = i as f64 * 10_000.0;
+        Bar { lo, hi: lo + 10_000.0, count: r.estimates()[0].unwrap() }
+    };
+    cells.rows()[1..11].iter().enumerate().map(bar).collect()
+}
+
+#[test]
+fn quantiles_of_a_histogram_hold() {
+    // 1,000 values; the median is the 500th, in the fifth band; the first decile in the second.
+    let counts = [80, 90, 100, 110, 130, 140, 120, 100, 80, 50];
+    let (mut median, mut decile) = (0, 0);
+    for n in 0..1_000 {
+        let bars = histogram(&counts, n);
+        let of = |q| quantile(&bars, q).unwrap();
+        let (m, d) = (of(0.5), of(0.1));
+        median += u32::from(m.low() <= 40_000.0 && 50_000.0 <= m.high());
+        decile += u32::from(d.low() <= 10_000.0 && 20_000.0 <= d.high());
+        assert!(m.low() <= m.value().unwrap() && m.value().unwrap() <= m.high());
+    }
+    assert!(median >= 940 && decile >= 940, "{median} {decile}");
+    let exact = quantile(&histogram(&counts.map(|c| c * 1_000_000), 1), 0.5).unwrap();
+    assert_eq!((exact.low(), exact.high()), (40_000.0, 50_000.0));
+    // 380 of 1,000 lie below the fifth band, which has 130.
+    assert!((exact.value().unwrap() - (40_000.0 + 10_000.0 * 120.0 / 130.0)).abs() < 1.0);
+}
+
+#[test]
+fn quantiles_of_nothing_say_nothing() {
+    let bars = histogram(&[0; 10], 3);
+    assert_eq!(quantile(&[], 0.5), None);
+    for q in [-0.1, 1.1, f64::NAN] {
+        assert_eq!(quantile(&bars, q), None);
+    }
+    let mut apart = bars.clone();
+    apart.remove(4);
+    assert_eq!(quantile(&apart, 0.5), None);
+    assert!(bars.len() == 10 && quantile(&bars, 1.0).is_some());
 }
