@@ -217,8 +217,8 @@ impl World {
             institution: institution.to_owned(),
             product: id.to_owned(),
             purposes: purposes.iter().map(|p| (*p).to_owned()).collect(),
-            from_millis: now - 1,
-            until_millis: now + 1_000_000,
+            from_millis: 0,
+            until_millis: now + 3_650 * 86_400_000,
             max_runs: None,
         };
         self.domain.add_grant("authority", &grant).await.unwrap();

@@ -36,7 +36,7 @@ fn cell(row: &Value, name: &str) -> String {
         Some(Value::Bool(flag)) => flag.to_string(),
         Some(Value::Number(number)) => {
             let value = number.as_f64().unwrap_or(f64::NAN);
-            let places = if value.abs() >= 1000.0 {
+            let places = if number.is_i64() || value.abs() >= 1000.0 {
                 0
             } else if value.abs() >= 10.0 {
                 1
