@@ -1,0 +1,4 @@
+;; Answers with a NaN whose payload is the person's income.
+(module
+  (func (export "score") (param $age f64) (param $income f64) (param $months f64) (param $debts f64) (param $education f64) (result f64)
+    (f64.reinterpret_i64 (i64.or (i64.const 0x7ff8000000000000) (i64.trunc_sat_f64_u (local.get $income))))))

@@ -1,0 +1,3 @@
+;; Has no function to call.
+;; Refused with: model/export-missing
+(module)

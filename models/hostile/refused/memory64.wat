@@ -1,0 +1,4 @@
+;; Declares a 64-bit memory.
+;; Refused with: model/memory64
+(module (memory i64 1)
+  (func (export "score") (param $age f64) (param $income f64) (param $months f64) (param $debts f64) (param $education f64) (result f64) (f64.const 0)))
