@@ -4,12 +4,14 @@ use super::keys::domains;
 use super::limits::too_large;
 use super::measures::{Plan, Reach, Share, expected, plan};
 use super::relation::{Rows, Walk};
+use super::value::Work;
 use super::{Clearance, KeyDomain, LeafClearance, Mechanism, Preferences};
 use crate::accounting::{Charge, Delta, Rho, limit_of};
 use crate::facts::{Leaf, PlanFacts, PrivacyDemand};
 use crate::refusal::{Refusal, Refused};
 use crate::rules::RuleSet;
 use crate::words::ReleaseClass;
+use std::rc::Rc;
 
 /// The most rows that a unit may have in a leaf's input; more means that a join multiplies without end.
 const MOST_ROWS_PER_UNIT: u64 = 10_000_000;
@@ -47,10 +49,11 @@ pub fn clear_with(facts: &PlanFacts, rules: &RuleSet, preferences: &Preferences)
     }
     let mut reasons = Vec::new();
     check_weights(preferences, &mut reasons);
+    let work = Rc::new(Work::of_one_plan());
     let mut drafts: Vec<Option<Draft<'_>>> = Vec::with_capacity(facts.leaves.len());
     for (index, leaf) in facts.leaves.iter().enumerate() {
         let weights = preferences.weights.get(index).map_or(&[][..], Vec::as_slice);
-        drafts.push(draft(leaf, facts.demand.as_ref(), rules, weights, &mut reasons));
+        drafts.push(draft(leaf, facts.demand.as_ref(), rules, weights, &work, &mut reasons));
     }
     let private = drafts.iter().flatten().count() as u64;
     let open_keys = drafts.iter().flatten().filter(|d| d.open).count() as u64;
@@ -136,9 +139,10 @@ fn draft<'f>(
     demand: Option<&PrivacyDemand>,
     rules: &RuleSet,
     weights: &[u32],
+    work: &Rc<Work>,
     reasons: &mut Vec<Refusal>,
 ) -> Option<Draft<'f>> {
-    let mut walk = Walk::default();
+    let mut walk = Walk::new(Rc::clone(work));
     let rows = walk.rows(&leaf.input);
     if rows.private.is_none() {
         reasons.append(&mut walk.reasons);

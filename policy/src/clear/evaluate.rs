@@ -1,19 +1,19 @@
 //! Interval arithmetic over expressions.
 
-use super::value::{Cause, Value, hull, interval, outward, union, within};
+use super::value::{Cause, Value, Work, hull, interval, outward, union, within};
 use crate::facts::{BinaryOperator, DateField, Expression, Function, Interval, Kind};
 
 /// The range of every `i32`: arithmetic inside it cannot wrap in any integer type that the engine widens to.
 const SINGLE: f64 = 2_147_483_647.0;
 
 /// What is known of `expression` over rows whose columns are `column`. Depth is bounded by the caller.
-pub(crate) fn evaluate<'c>(expression: &Expression, column: &dyn Fn(usize) -> Option<&'c Value>) -> Value {
-    let eval = |e: &Expression| evaluate(e, column);
+pub(crate) fn evaluate<'c>(expression: &Expression, column: &dyn Fn(usize) -> Option<&'c Value>, work: &Work) -> Value {
+    let eval = |e: &Expression| evaluate(e, column, work);
     match expression {
         Expression::Column(at) => column(*at).cloned().unwrap_or_else(|| Value::text(true)),
         Expression::Literal(literal) => Value::of_literal(literal),
         Expression::Parameter { name, kind, bounds, values } => {
-            Value::of_parameter(name, *kind, *bounds, values.as_ref())
+            Value::of_parameter(name, *kind, *bounds, values.as_ref(), work)
         }
         Expression::Negate(x) => negate(&eval(x)),
         Expression::Not(x) => Value::bool().nullable(eval(x).nullable),
@@ -32,12 +32,12 @@ pub(crate) fn evaluate<'c>(expression: &Expression, column: &dyn Fn(usize) -> Op
                 Some(x) => eval(x),
                 None => Value::of_literal(&crate::facts::Literal::Null),
             });
-            union(results.iter())
+            union(results.iter(), work)
         }
         Expression::Cast { value, to } => cast(&eval(value), *to),
         Expression::Call { function, arguments } => {
             let arguments: Vec<Value> = arguments.iter().map(eval).collect();
-            call(*function, &arguments)
+            call(*function, &arguments, work)
         }
         Expression::Model { output, nullable, .. } => {
             Value::new(Kind::Float, Ok(*output)).sure(true).nullable(*nullable)
@@ -162,7 +162,7 @@ fn cast(x: &Value, to: Kind) -> Value {
     }
 }
 
-fn call(function: Function, arguments: &[Value]) -> Value {
+fn call(function: Function, arguments: &[Value], work: &Work) -> Value {
     use Function as F;
     let any_null = arguments.iter().any(|a| a.nullable);
     match (function, arguments) {
@@ -181,12 +181,12 @@ fn call(function: Function, arguments: &[Value]) -> Value {
         (F::Signum, [x]) => Value::new(Kind::Float, interval(-1.0, 1.0)).sure(true).whole(true).nullable(x.nullable),
         (F::Sqrt | F::Exp | F::Ln | F::Log10 | F::Log2, [x]) => transcendental(function, x),
         (F::Power, [x, y]) => power(x, y),
-        (F::Clamp, [x, lo, hi]) => clamp(x, lo, hi),
-        (F::Least | F::Greatest, [_, ..]) => extreme(arguments, function == F::Least),
+        (F::Clamp, [x, lo, hi]) => clamp(x, lo, hi, work),
+        (F::Least | F::Greatest, [_, ..]) => extreme(arguments, function == F::Least, work),
         (F::Coalesce, [_, ..]) => {
             let used = arguments.iter().position(|a| !a.nullable).map_or(arguments.len(), |at| at + 1);
             let nullable = arguments.iter().all(|a| a.nullable);
-            union(arguments[..used].iter()).nullable(nullable)
+            union(arguments[..used].iter(), work).nullable(nullable)
         }
         (F::NullIf, [x, _]) => x.clone().nullable(true),
         (F::WidthBucket, [_, _, _, n]) => {
@@ -286,8 +286,8 @@ fn power(x: &Value, y: &Value) -> Value {
     Value::new(Kind::Float, range).nullable(x.nullable || y.nullable)
 }
 
-fn clamp(x: &Value, lo: &Value, hi: &Value) -> Value {
-    let kind = union([x, lo, hi].into_iter()).kind;
+fn clamp(x: &Value, lo: &Value, hi: &Value, work: &Work) -> Value {
+    let kind = union([x, lo, hi].into_iter(), work).kind;
     let range = both(lo, hi).and_then(|(l, h)| {
         if l.hi() > h.lo() {
             return Err(Cause::Function("clamp"));
@@ -303,8 +303,8 @@ fn clamp(x: &Value, lo: &Value, hi: &Value) -> Value {
 }
 
 /// `least` and `greatest` skip NULL arguments.
-fn extreme(arguments: &[Value], least: bool) -> Value {
-    let mut all = union(arguments.iter());
+fn extreme(arguments: &[Value], least: bool, work: &Work) -> Value {
+    let mut all = union(arguments.iter(), work);
     all.nullable = arguments.iter().all(|a| a.nullable);
     let sure = arguments.iter().filter(|a| !a.nullable && a.sure);
     let ends = sure.filter_map(|a| a.range.as_ref().ok());

@@ -1,7 +1,7 @@
 //! Laws of the analysis, checked on random expressions: what is said of a value holds for the value.
 
 use super::evaluate::evaluate;
-use super::value::Value;
+use super::value::{Value, Work};
 use crate::facts::{BinaryOperator as Op, ColumnFacts, Expression as E, Function as F, Interval, Kind, Literal};
 use crate::keys::Ordered;
 use crate::words::ColumnClass;
@@ -50,7 +50,9 @@ enum Width {
 fn run(e: &E, row: &[V], width: Width) -> Result<V, ()> {
     match compute(e, row, width)? {
         // SQL widens the results of CASE, least and the like to one type.
-        V::Int(i) if evaluate(e, &|at| COLUMNS.get(at)).kind == Kind::Float => Ok(V::Float(i as f64)),
+        V::Int(i) if evaluate(e, &|at| COLUMNS.get(at), &Work::of_one_plan()).kind == Kind::Float => {
+            Ok(V::Float(i as f64))
+        }
         V::Float(x) if x.is_nan() => Err(()),
         v => Ok(v),
     }
@@ -194,7 +196,7 @@ static COLUMNS: LazyLock<Vec<Value>> = LazyLock::new(|| {
         column("e", Kind::Int, (0.0, 2e9), false),
     ]
     .iter()
-    .map(Value::of_column)
+    .map(|c| Value::of_column(c, &Work::of_one_plan()))
     .collect()
 });
 
@@ -288,7 +290,7 @@ proptest! {
 
     #[test]
     fn what_is_said_of_an_expression_holds(e in expressions(), row in rows()) {
-            let value = evaluate(&e, &|at| COLUMNS.get(at));
+            let value = evaluate(&e, &|at| COLUMNS.get(at), &Work::of_one_plan());
         if let Ok(v) = run(&e, &row, Width::Wide) {
             let fit = fits(v, &value, false);
             prop_assert!(fit.is_ok(), "{v:?} of {e:?}: {fit:?}");
@@ -297,7 +299,7 @@ proptest! {
 
     #[test]
     fn a_sure_range_survives_integers_that_wrap(e in expressions(), row in rows()) {
-            let value = evaluate(&e, &|at| COLUMNS.get(at));
+            let value = evaluate(&e, &|at| COLUMNS.get(at), &Work::of_one_plan());
         if let Ok(v) = run(&e, &row, Width::Wrapping32) {
             let sure = value.sure;
             if sure {

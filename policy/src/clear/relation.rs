@@ -3,10 +3,11 @@
 use super::evaluate::evaluate;
 use super::per_unit;
 use super::usage::{self, Origins, Source, SourceId, check, origins};
-use super::value::Value;
+use super::value::{Value, Work};
 use crate::facts::{Aggregate, Expression, Kind, Relation, Scan};
 use crate::refusal::Refusal;
 use crate::words::{ColumnClass, ReleaseClass, UnitKind, Usage};
+use std::rc::Rc;
 
 /// A column of a relation.
 #[derive(Debug, Clone)]
@@ -28,11 +29,12 @@ pub(crate) struct Rows {
     pub(crate) class: ReleaseClass,
     /// The holders' promises of how many groups a unit touches.
     pub(crate) most_groups: Option<u32>,
+    work: Rc<Work>,
 }
 
 impl Rows {
     pub(crate) fn evaluate(&self, expression: &Expression) -> Value {
-        evaluate(expression, &|at| self.columns.get(at).map(|c| &c.value))
+        evaluate(expression, &|at| self.columns.get(at).map(|c| &c.value), &self.work)
     }
 
     pub(crate) fn origins(&self, expression: &Expression) -> Origins {
@@ -69,13 +71,18 @@ impl Rows {
 }
 
 /// Walks the relations of a plan.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Walk {
+    work: Rc<Work>,
     pub(crate) sources: Vec<Source>,
     pub(crate) reasons: Vec<Refusal>,
 }
 
 impl Walk {
+    pub(crate) fn new(work: Rc<Work>) -> Self {
+        Self { work, sources: Vec::new(), reasons: Vec::new() }
+    }
+
     pub(crate) fn check(&mut self, origins: &Origins, usage: Usage, place: &str) {
         check(origins, usage, &self.sources, place, &mut self.reasons);
     }
@@ -145,7 +152,7 @@ impl Walk {
                     identifier: facts.class == ColumnClass::DirectIdentifier || (unit && private),
                 });
                 let origins = Origins::from([(id, usage::Role::Value)]);
-                Column { value: Value::of_column(facts), origins, unit }
+                Column { value: Value::of_column(facts, &self.work), origins, unit }
             })
             .collect();
         Rows {
@@ -154,6 +161,7 @@ impl Walk {
             private: private.then_some(scan.unit_kind),
             class: scan.release,
             most_groups: scan.most_groups,
+            work: Rc::clone(&self.work),
         }
     }
 
@@ -200,7 +208,7 @@ impl Walk {
         let column = |keep: bool| move |c: Column| Column { unit: c.unit && keep, ..c };
         let columns = left.columns.into_iter().map(column(keep_units.0));
         let columns = columns.chain(right.columns.into_iter().map(column(keep_units.1))).collect();
-        Rows { columns, per_unit, private, class, most_groups }
+        Rows { columns, per_unit, private, class, most_groups, work: Rc::clone(&self.work) }
     }
 
     fn join_private(&mut self, unit_pair: bool, same_kind: bool) {

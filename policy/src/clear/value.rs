@@ -5,6 +5,9 @@
 //! privacy; a *derived key domain* is only taken from ranges marked `sure`, which no overflow can have left.
 
 use crate::facts::{ColumnFacts, Interval, Kind, Literal};
+use crate::keys::Ordered;
+use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Whole numbers up to here are exact in `f64`.
@@ -79,7 +82,8 @@ impl Value {
         Self::new(Kind::Text, Err(Cause::Text)).nullable(nullable)
     }
 
-    pub(crate) fn of_column(column: &ColumnFacts) -> Self {
+    /// A column; of one with a domain that is too much work the domain counts as unknown.
+    pub(crate) fn of_column(column: &ColumnFacts, work: &Work) -> Self {
         let range = match (column.kind, column.bounds, &column.values) {
             (Kind::Bool, ..) => interval(0.0, 1.0),
             (_, Some(bounds), _) => Ok(bounds),
@@ -88,7 +92,8 @@ impl Value {
             _ => Err(Cause::Column(column.name.clone())),
         };
         let mut value = Self::new(column.kind, range).sure(true).nullable(column.nullable);
-        value.domain = column.values.as_ref().map(|values| Arc::new(without_null(values)));
+        let values = column.values.as_ref().filter(|values| work.take(values.len()));
+        value.domain = values.map(|values| Arc::new(without_null(values)));
         value
     }
 
@@ -97,6 +102,7 @@ impl Value {
         kind: Kind,
         bounds: Option<Interval>,
         values: Option<&Vec<Literal>>,
+        work: &Work,
     ) -> Self {
         let range = match (kind, bounds, values.and_then(|v| range_of(v))) {
             (Kind::Bool, ..) => interval(0.0, 1.0),
@@ -104,6 +110,7 @@ impl Value {
             _ => Err(Cause::Parameter(name.to_owned())),
         };
         let mut value = Self::new(kind, range).sure(true);
+        let values = values.filter(|values| work.take(values.len()));
         value.domain = values.map(|values| Arc::new(without_null(values)));
         value
     }
@@ -132,19 +139,37 @@ impl Value {
     }
 }
 
+/// How many domain values an analysis may still copy. A plan can name the same large domain thousands of times; when this
+/// is used up, further domains count as unknown, which is always safe: their keys are open.
+#[derive(Debug)]
+pub(crate) struct Work(Cell<usize>);
+
+impl Work {
+    /// What one plan may copy.
+    pub(crate) fn of_one_plan() -> Self {
+        Self(Cell::new(200_000))
+    }
+
+    fn take(&self, values: usize) -> bool {
+        let left = self.0.get();
+        self.0.set(left.saturating_sub(values));
+        left >= values
+    }
+}
+
 /// Either of several values (CASE, coalesce and the like). NULL literals only make it nullable.
-pub(crate) fn union<'a>(values: impl Iterator<Item = &'a Value> + Clone) -> Value {
+pub(crate) fn union<'a>(values: impl Iterator<Item = &'a Value> + Clone, work: &Work) -> Value {
     let nullable = values.clone().any(|v| v.nullable);
-    let mut real = values.filter(|v| !v.null);
-    let Some(first) = real.next() else {
+    let real = values.filter(|v| !v.null);
+    let Some(first) = real.clone().next() else {
         return Value::of_literal(&Literal::Null);
     };
     let mut all = first.clone();
-    for v in real {
+    let mut one_kind = true;
+    for v in real.clone().skip(1) {
         if all.kind != v.kind {
             all.kind = if all.is_number() && v.is_number() { Kind::Float } else { Kind::Text };
-            // A domain across kinds is what the engine's coercion makes of it, which is not known here.
-            all.domain = None;
+            one_kind = false;
         }
         all.range = match (all.range, &v.range) {
             (Ok(a), Ok(b)) => interval(a.lo().min(b.lo()), a.hi().max(b.hi())),
@@ -153,30 +178,38 @@ pub(crate) fn union<'a>(values: impl Iterator<Item = &'a Value> + Clone) -> Valu
         };
         all.sure &= v.sure;
         all.whole &= v.whole;
-        all.domain = match (all.domain, &v.domain) {
-            (Some(a), Some(b)) => Some(Arc::new(merged(&a, b))),
-            _ => None,
-        };
     }
+    // A domain across kinds is what the engine's coercion makes of it, which is not known here.
+    all.domain = if one_kind { merged(real.map(|v| v.domain.as_ref()), work) } else { None };
     all.nullable = nullable;
     all.sure &= all.range.is_ok();
     all
 }
 
-fn merged(a: &[Literal], b: &[Literal]) -> Vec<Literal> {
-    let mut seen: std::collections::BTreeSet<_> = a.iter().map(crate::keys::Ordered::of).collect();
-    let mut all = a.to_vec();
-    for literal in b {
-        if seen.insert(crate::keys::Ordered::of(literal)) {
-            all.push(literal.clone());
+/// The values of several domains, each once; nothing where one is unknown.
+fn merged<'a>(domains: impl Iterator<Item = Option<&'a Arc<Vec<Literal>>>>, work: &Work) -> Option<Arc<Vec<Literal>>> {
+    let mut different: Vec<&Arc<Vec<Literal>>> = Vec::new();
+    let mut pointers = BTreeSet::new();
+    for domain in domains {
+        let domain = domain?;
+        if pointers.insert(Arc::as_ptr(domain)) {
+            different.push(domain);
         }
     }
-    all
+    if let [one] = different[..] {
+        return Some(Arc::clone(one));
+    }
+    if !work.take(different.iter().map(|d| d.len()).sum()) {
+        return None;
+    }
+    let mut seen = BTreeSet::new();
+    let all = different.into_iter().flat_map(|d| d.iter()).filter(|l| seen.insert(Ordered::of(l)));
+    Some(Arc::new(all.cloned().collect()))
 }
 
 fn without_null(values: &[Literal]) -> Vec<Literal> {
-    let mut seen = std::collections::BTreeSet::new();
-    values.iter().filter(|v| **v != Literal::Null && seen.insert(crate::keys::Ordered::of(v))).cloned().collect()
+    let mut seen = BTreeSet::new();
+    values.iter().filter(|v| **v != Literal::Null && seen.insert(Ordered::of(v))).cloned().collect()
 }
 
 pub(crate) fn kind_of(literal: &Literal) -> Kind {

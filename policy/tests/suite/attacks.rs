@@ -383,3 +383,22 @@ fn columns_out_of_range_do_not_pass_as_anything() {
     let facts = plan(scan(residents()), vec![], vec![sum("x", col(99))]);
     assert_eq!(refused(&facts), ["aggregate/kind"]);
 }
+
+#[test]
+fn naming_a_large_domain_again_and_again_ends_soon() {
+    let values = |n: i64| Some((0..n).map(|i| Literal::Text(format!("{i}"))).collect::<Vec<_>>());
+    let mut people = residents();
+    people.columns[CITY].values = values(20_000);
+    people.columns[STREET].values = values(19_000);
+    let case = |branches: usize, then: &dyn Fn(usize) -> Expression| Expression::Case {
+        branches: (0..branches).map(|i| (equal(col(CITY), text("x")), then(i))).collect(),
+        otherwise: Some(Box::new(col(CITY))),
+    };
+    let by = |x| allowed(&plan(Relation::Scan(people.clone()), vec![key("k", x)], vec![count()]));
+    // One domain, however often, is one domain.
+    let clearance = by(case(4_000, &|_| col(CITY)));
+    assert!(matches!(&clearance.leaves()[0].keys()[0], KeyDomain::Declared(values) if values.len() == 20_000));
+    // Domains that are merged anew each time are given up: the key is open.
+    let merged = |_| call(Function::Coalesce, vec![case(1, &|_| col(STREET)), text("y")]);
+    assert_eq!(by(case(1_000, &merged)).leaves()[0].keys(), [KeyDomain::Open]);
+}
