@@ -90,7 +90,7 @@ async fn register(context: &mut Context, domain: &Domain, file: &Path, publish: 
     }
     let mut submission: Submission = submission?;
     if publish && submission.state == State::Submitted {
-        domain.set_dataset_state(&context.actor("authority"), &submission.id, State::Approved).await?;
+        domain.set_dataset_state("authority", &submission.id, State::Approved).await?;
         submission.state = State::Approved;
     }
     if context.term.is_json() {
