@@ -50,6 +50,24 @@ fn a_good_manifest_is_read_whole() {
 }
 
 #[test]
+fn an_export_is_score_unless_it_is_named() {
+    assert_eq!(Manifest::parse(GOOD).unwrap().export(), "score");
+    let named = GOOD.replace("kind = \"row\"", "kind = \"row\"\nexport = \"class_1\"");
+    assert_eq!(Manifest::parse(&named).unwrap().export(), "class_1");
+    let longest = |n: usize| first("kind = \"row\"", &format!("kind = \"row\"\nexport = \"{}\"", "x".repeat(n))).0;
+    assert_eq!((longest(64), longest(65)), ("accepted", "manifest/name"));
+}
+
+#[test]
+fn a_manifest_with_nan_for_null_equals_itself() {
+    let text = GOOD.replace("missing = 0.0", "missing = nan");
+    let (a, b) = (Manifest::parse(&text).unwrap(), Manifest::parse(&text).unwrap());
+    assert!(a.features()[0].missing().unwrap().is_nan());
+    assert!(a == b);
+    assert!(a != Manifest::parse(GOOD).unwrap());
+}
+
+#[test]
 fn limits_may_be_left_out() {
     let m = Manifest::parse(GOOD.split("[limits]").next().unwrap()).unwrap();
     assert_eq!((m.limits().memory_pages(), m.limits().fuel()), (16, 100_000));
@@ -74,6 +92,12 @@ fn each_mistake_has_its_code_and_place() {
         ("name = \"n\"", "name = \"1n\"", "manifest/name", "feature[1].name, line 11"),
         ("type = \"i32\"", "type = \"i8\"", "manifest/name", "feature[1].type, line 12"),
         ("type = \"i32\"", "type = \"i32\"\nmissing = 0.5", "manifest/range", "feature[1].missing, line 10"),
+        ("type = \"i32\"", "type = \"i32\"\nmissing = nan", "manifest/range", "feature[1].missing, line 10"),
+        ("missing = 0.0", "missing = nan", "accepted", ""),
+        ("missing = 0.0", "missing = inf", "manifest/range", "feature[0].missing, line 9"),
+        ("kind = \"row\"", "kind = \"row\"\nexport = \"class_1\"", "accepted", ""),
+        ("kind = \"row\"", "kind = \"row\"\nexport = \"a b\"", "manifest/name", "model.export, line 5"),
+        ("kind = \"row\"", "kind = \"unit\"\nexport = \"class_1\"", "manifest/range", "model.export, line 5"),
         ("max = 1.0", "max = inf", "manifest/range", "output.max, line 15"),
         ("max = 1.0", "max = nan", "manifest/range", "output.max, line 15"),
         ("max = 1.0", "max = 1e16", "manifest/range", "output.max, line 15"),

@@ -104,6 +104,19 @@ fn a_null_with_a_value_for_it_is_that_value() {
 }
 
 #[test]
+fn a_null_may_arrive_as_nan() {
+    let text = "[model]\nid='m'\nversion='1.0.0'\nkind='row'\nfile='m.wat'\nexport='second'\n\
+        [[feature]]\nname='a'\ntype='f32'\nmissing=nan\n[output]\nmin=-1e9\nmax=1e9\ndefault=0\n";
+    let m = yunei_sandbox::Manifest::parse(text).unwrap();
+    let module = "(module (func (export \"score\") (param f32) (result f64) unreachable)
+        (func (export \"second\") (param f32) (result f64)
+            local.get 0 local.get 0 f32.ne if (result f64) f64.const 5 else local.get 0 f64.promote_f32 end))";
+    let model = load(&sandbox(), &m, module);
+    let a: ArrayRef = Arc::new(Float64Array::from(vec![Some(1.0), None, Some(f64::NAN)]));
+    assert_eq!(values(&model.score(&[a], 3).unwrap()), [Some(1.0), Some(5.0), Some(5.0)]);
+}
+
+#[test]
 fn every_column_type_arrives() {
     let f64s = one_row("f64", "local.get 0");
     let i64s = one_row("i64", "local.get 0 f64.convert_i64_s");

@@ -9,7 +9,7 @@ use crate::rejection::Rejection;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// `score`, once per row.
+    /// One function, once per row: `score`, or the manifest's `export`.
     Row,
     /// `begin`, then `step` per row, then `finish`: one number per unit.
     Unit,
@@ -52,11 +52,19 @@ impl FeatureType {
 }
 
 /// One declared input of a model.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Feature {
     name: String,
     feature_type: FeatureType,
     missing: Option<f64>,
+}
+
+/// Two features that say the same are equal, also where both stand for NULL with a NaN.
+impl PartialEq for Feature {
+    fn eq(&self, other: &Self) -> bool {
+        let bits = |f: &Self| f.missing.map(f64::to_bits);
+        self.name == other.name && self.feature_type == other.feature_type && bits(self) == bits(other)
+    }
 }
 
 impl Feature {
@@ -70,7 +78,8 @@ impl Feature {
         self.feature_type
     }
 
-    /// What the model is given where the column is NULL; `None`: the row is not given to the model.
+    /// What the model is given where the column is NULL: a finite number or, for floats, NaN, which
+    /// trees read as a value that is missing. `None`: the row is not given to the model.
     pub fn missing(&self) -> Option<f64> {
         self.missing
     }
@@ -136,6 +145,7 @@ pub struct Manifest {
     version: String,
     kind: Kind,
     file: String,
+    export: String,
     features: Vec<Feature>,
     output: Output,
     limits: Limits,
@@ -177,6 +187,12 @@ impl Manifest {
     /// The module's file beside the manifest: a plain file name, no folder.
     pub fn file(&self) -> &str {
         &self.file
+    }
+
+    /// The function that a row model is called by: `score` unless the manifest says otherwise, so that
+    /// one module can hold several, such as one per class. A unit model has the names of its ABI.
+    pub fn export(&self) -> &str {
+        &self.export
     }
 
     /// The features, in the order of the module's parameters: 1 to 64.

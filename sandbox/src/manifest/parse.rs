@@ -23,6 +23,15 @@ struct Walk<'t> {
     wrong: Vec<Rejection>,
 }
 
+/// The table `[model]`.
+struct Head {
+    id: String,
+    version: String,
+    kind: Kind,
+    file: String,
+    export: String,
+}
+
 pub(super) fn manifest(text: &str) -> Result<Manifest, Vec<Rejection>> {
     let root = match DeTable::parse(text) {
         Ok(root) => root.into_inner(),
@@ -165,12 +174,12 @@ impl Walk<'_> {
         let features = self.features(root);
         let output = self.table(root, "output").and_then(|t| self.output(t));
         let limits = self.limits(root);
-        let (id, version, kind, file) = model?;
-        Some(Manifest { id, version, kind, file, features: features?, output: output?, limits: limits? })
+        let Head { id, version, kind, file, export } = model?;
+        Some(Manifest { id, version, kind, file, export, features: features?, output: output?, limits: limits? })
     }
 
-    fn model(&mut self, table: &Table<'_>) -> Option<(String, String, Kind, String)> {
-        self.known("model.", table, &["id", "version", "kind", "file"]);
+    fn model(&mut self, table: &Table<'_>) -> Option<Head> {
+        self.known("model.", table, &["id", "version", "kind", "file", "export"]);
         let id = self.named(
             table,
             "model.",
@@ -205,7 +214,25 @@ impl Walk<'_> {
                 " \"row\" 或 \"unit\"",
             )
             .map(|k| if k == "row" { Kind::Row } else { Kind::Unit });
-        Some((id?, version?, kind?, file?))
+        let export = self.export(table, kind);
+        Some(Head { id: id?, version: version?, kind: kind?, file: file?, export: export? })
+    }
+
+    /// The function of a row model, where it is not `score`.
+    fn export(&mut self, table: &Table<'_>, kind: Option<Kind>) -> Option<String> {
+        let Some(value) = table.get("export") else {
+            return Some("score".to_owned());
+        };
+        if kind == Some(Kind::Unit) {
+            let (en, zh) = (
+                "`model.export` is for row models; a unit model exports begin, step and finish",
+                "`model.export` 仅用于按行模型；按主体模型导出 begin、step 与 finish",
+            );
+            self.push("manifest/range", "model.export", &value.span(), en, zh);
+            return None;
+        }
+        let (en, zh) = ("[a-zA-Z0-9_], 1 to 64 characters", "1 至 64 个字母、数字或下划线");
+        self.named(table, "model.", "export", is_export, en, zh)
     }
 
     /// A required string that has to satisfy a test.
@@ -280,7 +307,7 @@ impl Walk<'_> {
         let feature_type = self
             .named(table, &prefix, "type", |t| type_of(t).is_some(), "f64, f32, i64 or i32", " f64、f32、i64 或 i32")
             .and_then(|t| type_of(&t));
-        let missing = self.number(table, &prefix, "missing");
+        let missing = self.missing_value(table, &prefix);
         let (name, feature_type, missing) = (name?, feature_type?, missing?);
         if let Some(x) = missing
             && !fits(x, feature_type)
@@ -292,6 +319,16 @@ impl Walk<'_> {
             return None;
         }
         Some(Feature { name, feature_type, missing })
+    }
+
+    /// What stands for NULL: a finite number, or `nan`.
+    fn missing_value(&mut self, table: &Table<'_>, prefix: &str) -> Option<Option<f64>> {
+        if let Some(DeValue::Float(f)) = table.get("missing").map(Spanned::get_ref)
+            && matches!(f.as_str(), "nan" | "+nan" | "-nan")
+        {
+            return Some(Some(f64::NAN));
+        }
+        self.number(table, prefix, "missing")
     }
 
     fn output(&mut self, table: &Table<'_>) -> Option<Output> {
@@ -360,6 +397,10 @@ impl Walk<'_> {
 
 fn is_id(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+fn is_export(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 fn is_feature(text: &str) -> bool {

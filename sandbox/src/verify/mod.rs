@@ -92,7 +92,7 @@ impl Verified {
         &self.graph
     }
 
-    /// `score`, or `begin`, `step`, `finish`.
+    /// The row model's function, or `begin`, `step`, `finish`.
     pub(crate) fn roots(&self) -> &[u32] {
         &self.roots
     }
@@ -205,7 +205,7 @@ fn segments(facts: &Facts) -> Option<Rejection> {
 fn roots(facts: &Facts, manifest: &Manifest) -> Result<Vec<u32>, Vec<Rejection>> {
     let params: Vec<ValType> = manifest.features().iter().map(|f| value_type(f.feature_type())).collect();
     let wanted: &[(&str, &[ValType], &[ValType])] = match manifest.kind() {
-        Kind::Row => &[("score", &params, &[ValType::F64])],
+        Kind::Row => &[(manifest.export(), &params, &[ValType::F64])],
         Kind::Unit => &[("begin", &[], &[]), ("step", &params, &[]), ("finish", &[], &[ValType::F64])],
     };
     let mut roots = Vec::new();
