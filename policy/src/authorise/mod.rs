@@ -44,17 +44,19 @@ pub enum Action {
     ReadBudget,
     /// Open a new budget epoch.
     OpenEpoch,
-    /// Suspend a dataset, model, product, grant or institution.
+    /// Suspend a dataset, a version of one, a model, product, grant or institution.
     Suspend,
     /// Undo a suspension.
     Resume,
+    /// End one of them for good.
+    End,
     /// Add an institution.
     AddInstitution,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Action; 17] = [
+    pub const ALL: [Action; 18] = [
         Action::RegisterDataset,
         Action::ApproveDataset,
         Action::WithdrawDataset,
@@ -71,6 +73,7 @@ impl Action {
         Action::OpenEpoch,
         Action::Suspend,
         Action::Resume,
+        Action::End,
         Action::AddInstitution,
     ];
 
@@ -93,6 +96,7 @@ impl Action {
             Action::OpenEpoch => "OpenEpoch",
             Action::Suspend => "Suspend",
             Action::Resume => "Resume",
+            Action::End => "End",
             Action::AddInstitution => "AddInstitution",
         }
     }
@@ -125,6 +129,8 @@ pub enum Resource<'a> {
     Domain,
     /// A dataset.
     Dataset(ItemFacts<'a>),
+    /// A version of a dataset, as `dataset@number`.
+    Version(ItemFacts<'a>),
     /// A model.
     Model(ItemFacts<'a>),
     /// An institution.
@@ -157,6 +163,8 @@ pub struct ProductFacts<'a> {
     pub purposes: &'a [String],
     /// The states of its datasets.
     pub dataset_states: &'a [State],
+    /// The states of the versions that its datasets are read at.
+    pub version_states: &'a [State],
     /// The states of its models.
     pub model_states: &'a [State],
 }
@@ -331,9 +339,11 @@ impl<'a> Resource<'a> {
     fn id(&self) -> &'a str {
         match self {
             Resource::Domain => "",
-            Resource::Dataset(item) | Resource::Model(item) | Resource::Institution(item) | Resource::Grant(item) => {
-                item.id
-            }
+            Resource::Dataset(item)
+            | Resource::Version(item)
+            | Resource::Model(item)
+            | Resource::Institution(item)
+            | Resource::Grant(item) => item.id,
             Resource::Product(product) => product.item.id,
         }
     }
@@ -342,6 +352,7 @@ impl<'a> Resource<'a> {
         match self {
             Resource::Domain => "Domain",
             Resource::Dataset(_) => "Dataset",
+            Resource::Version(_) => "Version",
             Resource::Model(_) => "Model",
             Resource::Institution(_) => "Institution",
             Resource::Grant(_) => "Grant",
@@ -355,7 +366,9 @@ impl<'a> Resource<'a> {
         };
         match self {
             Resource::Domain => HashMap::new(),
-            Resource::Dataset(facts) | Resource::Model(facts) | Resource::Grant(facts) => item(facts),
+            Resource::Dataset(facts) | Resource::Version(facts) | Resource::Model(facts) | Resource::Grant(facts) => {
+                item(facts)
+            }
             // As a resource an institution's role does not matter; as a principal it is told apart by its own entity.
             Resource::Institution(facts) => {
                 let mut attributes = item(facts);
@@ -372,6 +385,7 @@ impl<'a> Resource<'a> {
                     text("kind", kind),
                     texts("purposes", facts.purposes.iter().cloned()),
                     texts("dataset_states", facts.dataset_states.iter().map(State::to_string)),
+                    texts("version_states", facts.version_states.iter().map(State::to_string)),
                     texts("model_states", facts.model_states.iter().map(State::to_string)),
                 ]);
                 attributes

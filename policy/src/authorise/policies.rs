@@ -13,13 +13,15 @@ const SHIPPED: (&str, &str) = (include_str!("../cedar/yunei.cedar"), include_str
 pub const MAX_POLICY_BYTES: usize = 256 * 1024;
 
 /// The codes that a forbid may carry: programs match on them, so that a policy cannot invent one.
-const CODES: [&str; 17] = [
+const CODES: [&str; 19] = [
     "authorise/denied",
     "authorise/institution-state",
     "authorise/role",
     "authorise/own-submission",
     "authorise/not-yours",
+    "authorise/own-suspension",
     "authorise/dataset-state",
+    "authorise/version-state",
     "authorise/model-state",
     "authorise/product-state",
     "authorise/state",

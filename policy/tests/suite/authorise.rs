@@ -24,6 +24,7 @@ fn product<'a>(purposes: &'a [String], kind: ProductKind, state: State) -> Produ
         kind,
         purposes,
         dataset_states: &[State::Approved],
+        version_states: &[State::Approved],
         model_states: &[State::Approved],
     }
 }
@@ -111,6 +112,7 @@ fn states_and_kinds_stop_a_run_all_at_once() {
         request.institution.role = Role::Business;
         let mut facts = product(&[], ProductKind::Verification, State::Suspended);
         facts.dataset_states = &[State::Approved, State::Retired];
+        facts.version_states = &[State::Retired];
         facts.model_states = &[State::Submitted];
         request.resource = Resource::Product(facts);
     });
@@ -127,6 +129,7 @@ fn states_and_kinds_stop_a_run_all_at_once() {
             "authorise/product-state",
             "authorise/purpose",
             "authorise/role",
+            "authorise/version-state",
         ]
     );
 }
@@ -146,6 +149,35 @@ fn who_submits_never_approves() {
     };
     assert_eq!(approve("me"), ["authorise/own-submission"]);
     assert!(approve("them").is_empty());
+}
+
+#[test]
+fn nobody_suspends_itself_and_only_a_holder_withdraws_its_own() {
+    let ask = |role, action, resource| {
+        let request =
+            Request { institution: institution(role), action, resource, grants: &[], purpose: None, now_millis: NOW };
+        authorise(&request, &SHIPPED).map_or_else(|refused| refused.codes(), |_| Vec::new())
+    };
+    let approved = |id, by| item(id, State::Approved, by);
+    for action in [Action::Suspend, Action::End] {
+        assert_eq!(
+            ask(Role::Authority, action, Resource::Institution(approved("me", ""))),
+            ["authorise/own-suspension"]
+        );
+        assert!(ask(Role::Authority, action, Resource::Institution(approved("them", ""))).is_empty());
+    }
+    let version = |by| Resource::Version(approved("d@1", by));
+    assert!(ask(Role::Holder, Action::WithdrawDataset, version("me")).is_empty());
+    assert!(ask(Role::Authority, Action::WithdrawDataset, version("them")).is_empty());
+    assert_eq!(ask(Role::Holder, Action::WithdrawDataset, version("them")), ["authorise/not-yours"]);
+    assert_eq!(ask(Role::Holder, Action::Suspend, version("me")), ["authorise/role"]);
+    assert_eq!(
+        ask(Role::Holder, Action::Resume, Resource::Version(item("d@1", State::Suspended, "me"))),
+        ["authorise/role"]
+    );
+    let gone = Resource::Version(item("d@1", State::Retired, "me"));
+    assert_eq!(ask(Role::Holder, Action::WithdrawDataset, gone), ["authorise/state"]);
+    assert_eq!(ask(Role::Authority, Action::Resume, gone), ["authorise/state"]);
 }
 
 #[test]
@@ -174,7 +206,7 @@ fn the_table_of_roles_and_actions() {
             Action::ApproveProduct | Action::AddGrant | Action::Run | Action::Verify | Action::Replay => {
                 Resource::Product(product(&purposes, kind, state))
             }
-            Action::Suspend | Action::Resume => Resource::Institution(item("other", state, "")),
+            Action::Suspend | Action::Resume | Action::End => Resource::Institution(item("other", state, "")),
             _ => Resource::Domain,
         };
         write!(table, "{:<16}", action.as_str()).unwrap();

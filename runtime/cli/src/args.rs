@@ -60,6 +60,8 @@ pub(crate) enum Command {
     /// Grants.
     #[command(subcommand)]
     Grant(GrantCommand),
+    #[command(flatten)]
+    State(crate::commands::lifecycle::StateCommand),
     /// Runs an aggregate product.
     Run(RunArgs),
     /// Asks a verification product.

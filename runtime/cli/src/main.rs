@@ -41,6 +41,7 @@ async fn run(cli: Cli) -> u8 {
         Command::Model(command) => commands::items::model(&mut context, command).await,
         Command::Product(command) => commands::items::product(&mut context, command).await,
         Command::Grant(command) => commands::home::grant(&mut context, command).await,
+        Command::State(command) => commands::lifecycle::state(&mut context, command).await,
         Command::Run(args) => commands::uses::run(&mut context, args).await,
         Command::Verify(args) => commands::uses::verify(&mut context, args).await,
         Command::Budget(_) => commands::home::budget(&mut context).await,

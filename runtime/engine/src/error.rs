@@ -125,6 +125,7 @@ impl From<StoreError> for DomainError {
         let refusal = error.to_refusal();
         match refusal.code() {
             "store/not-found" => DomainError::NotFound(refusal),
+            "run/stopped" => DomainError::Refused(refusal.into()),
             "store/exists" | "store/state" | "store/owner" | "store/limit" => DomainError::Refused(refusal.into()),
             _ => DomainError::Unavailable(refusal),
         }

@@ -9,7 +9,7 @@
 //! log. Whatever fails after data was opened is one opaque `run/failed`.
 
 use crate::catalogue::verify_unchanged;
-use crate::domain::{Domain, Resolved, fresh_id, product_facts};
+use crate::domain::{Domain, Resolved, Ticket, fresh_id, product_facts};
 use crate::error::DomainError;
 use crate::execute::{Charged, execute};
 use crate::home::random_seed;
@@ -21,9 +21,12 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use yunei_audit::{Position, Receipt, Recorded};
-use yunei_policy::Refusal;
 use yunei_policy::authorise::{Action, Authorised, GrantFacts, InstitutionFacts, Request, Resource, authorise};
 use yunei_policy::words::{ReleaseClass, State};
+use yunei_policy::{Refusal, Refused};
+
+/// The code of a use that was stopped; the registry's own says the same.
+const STOPPED: &str = "run/stopped";
 
 /// At most how long the private part of a run may take.
 const WALL_LIMIT: Duration = Duration::from_secs(1_800);
@@ -73,21 +76,26 @@ pub(crate) async fn run(domain: &Domain, request: &RunRequest) -> Result<RunAnsw
         )
         .into());
     };
-    let use_ = Use { domain, id: &id, request, product: &product, aggregate };
+    let ticket = domain.running.enter(&id, &request.institution, &product);
+    let use_ = Use { domain, id: &id, request, product: &product, aggregate, ticket: &ticket };
 
     let (authorised, grant) =
         match authorise_use(domain, &record, &product, Action::Run, &request.institution, &request.purpose).await {
             Ok(authorised) => authorised,
             Err(error) => return Err(use_.refuse_before(error).await),
         };
+    ticket.under(grant.as_deref());
     let authorised: Recorded<Authorised> = use_.record_authorised(authorised, grant.as_deref()).await?;
 
     let planned = match use_.plan(authorised).await {
         Ok(planned) => planned,
         Err(error) => return Err(use_.refuse_after(error).await),
     };
-    if let Some(answer) = use_.repeat(&planned.0).await? {
-        return Ok(answer);
+    match use_.repeat(&planned.0).await {
+        Ok(None) => {}
+        Ok(Some(answer)) => return Ok(answer),
+        Err(error @ DomainError::Refused(_)) => return Err(use_.refuse_after(error).await),
+        Err(error) => return Err(error),
     }
     let (planned, resolved) = planned;
     let facts = Facts::of(&use_, &planned, &resolved);
@@ -96,15 +104,36 @@ pub(crate) async fn run(domain: &Domain, request: &RunRequest) -> Result<RunAnsw
         Err(error) => return Err(use_.refuse_after(error).await),
     };
 
-    let executed = match tokio::time::timeout(WALL_LIMIT, execute(charged)).await {
+    let executed = match use_.unless_stopped(tokio::time::timeout(WALL_LIMIT, execute(charged))).await? {
         Ok(Ok(executed)) => use_.record_executed(executed).await?,
         Ok(Err(_)) | Err(_) => return Err(use_.fail().await),
     };
-    let released = match gate(executed, domain.rules.open().max_rows()).await {
+    let released = match use_.unless_stopped(gate(executed, domain.rules.open().max_rows())).await? {
         Ok(released) => released,
         Err(_) => return Err(use_.fail().await),
     };
-    use_.record_released(released, facts).await
+    // Shared with other releases, never with a suspension: what is decided here has left before one is in force.
+    let _leaving = domain.running.releasing().await;
+    match use_.record_released(released, facts).await {
+        Err(DomainError::Refused(refused)) if is_stop(&refused) => Err(use_.stopped(refused.into()).await),
+        other => other,
+    }
+}
+
+/// Whether a refusal says that what the use rests on does not stand any more.
+pub(crate) fn is_stop(refused: &Refused) -> bool {
+    refused.reasons().iter().any(|r| r.code() == STOPPED)
+}
+
+/// The answer of a use that a suspension stopped.
+pub(crate) fn stopped() -> DomainError {
+    Refusal::new(
+        STOPPED,
+        "本次使用已被停止：所依据的内容已被暂停或撤回",
+        "the use was stopped: something that it rests on was suspended or withdrawn",
+    )
+    .hint("请联系数据主管部门；已扣除的预算不退还", "ask the data authority; what was charged stays charged")
+    .into()
 }
 
 /// Asks the policies about one use of a product; the grant that bears it.
@@ -117,7 +146,7 @@ pub(crate) async fn authorise_use(
     purpose: &str,
 ) -> Result<(Authorised, Option<String>), DomainError> {
     let institution = domain.institution(institution).await?;
-    let (dataset_states, model_states) = domain.states_behind(product).await?;
+    let behind = domain.states_behind(product).await?;
     let grants = domain.store.grants_of(&institution.id, product.id()).await?;
     let facts: Vec<GrantFacts> = grants
         .iter()
@@ -135,7 +164,7 @@ pub(crate) async fn authorise_use(
     let request = Request {
         institution: InstitutionFacts { id: &institution.id, role: institution.role, state: institution.state },
         action,
-        resource: Resource::Product(product_facts(record, product, &dataset_states, &model_states)),
+        resource: Resource::Product(product_facts(record, product, &behind)),
         grants: &facts,
         purpose: Some(purpose),
         now_millis: now,
@@ -158,6 +187,7 @@ struct Use<'a> {
     request: &'a RunRequest,
     product: &'a Product,
     aggregate: &'a AggregateProduct,
+    ticket: &'a Ticket,
 }
 
 /// What the receipt says of a run besides its outcome.
@@ -217,6 +247,20 @@ impl Use<'_> {
             .unwrap_or_else(DomainError::run_failed)
     }
 
+    /// Goes on with something unless the use is stopped meanwhile; then the run is closed and that something dropped.
+    async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, DomainError> {
+        tokio::select! {
+            biased;
+            () = self.ticket.stopped() => Err(self.stopped(stopped()).await),
+            done = work => Ok(done),
+        }
+    }
+
+    /// The end of a use that was stopped after its charge, which stands.
+    async fn stopped(&self, error: DomainError) -> DomainError {
+        self.close(RunState::Failed, "run.stopped", json!([STOPPED])).await.err().unwrap_or(error)
+    }
+
     async fn close(&self, state: RunState, kind: &'static str, codes: Value) -> Result<(), DomainError> {
         let note = self.domain.note(kind, self.about().into_iter().chain([("codes", codes)]))?;
         self.domain.store.set_run_state(self.id, state, note.at, note.audit()?).await?;
@@ -238,6 +282,9 @@ impl Use<'_> {
     async fn plan(&self, authorised: Recorded<Authorised>) -> Result<(Planned, Resolved), DomainError> {
         let arguments = Arguments::read(self.aggregate.parameters(), &self.request.arguments)?;
         let resolved = self.domain.resolve(self.product).await?;
+        let sources = resolved.rests_on();
+        self.domain.store.rest_on(self.id, &sources).await?;
+        self.ticket.rests_on(sources);
         let planned = prepare(
             authorised,
             self.product,
@@ -264,6 +311,7 @@ impl Use<'_> {
         let batch = read_arrow(&bytes).map_err(|_| damaged())?;
         let receipt = Receipt::parse(receipt.as_bytes()).map_err(|_| damaged())?;
         let first = release.run;
+        let _leaving = self.domain.running.releasing().await;
         let note =
             self.domain.note("run.repeated", self.about().into_iter().chain([("first", first.clone().into())]))?;
         self.domain.store.set_run_state(self.id, RunState::Repeated, note.at, note.audit()?).await?;

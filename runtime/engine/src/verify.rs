@@ -5,10 +5,10 @@
 
 use crate::catalogue::{ColumnSpec, ColumnType, DatasetSpec, verify_unchanged};
 use crate::dates::parse_date;
-use crate::domain::{Domain, fresh_id};
+use crate::domain::{Domain, Ticket, fresh_id};
 use crate::error::DomainError;
 use crate::functions::{Code, failed};
-use crate::pipeline::authorise_use;
+use crate::pipeline::{authorise_use, is_stop, stopped};
 use crate::plan::check_verification;
 use crate::product::{Body, Claim, Product, Side, VerificationProduct};
 use crate::registry::{self, ChargeError, NewRun, RunState};
@@ -99,13 +99,15 @@ pub(crate) async fn verify(domain: &Domain, request: &VerifyRequest) -> Result<V
         )
         .into());
     };
-    let steps = Steps { domain, id: &id, request };
+    let ticket = domain.running.enter(&id, &request.institution, &product);
+    let steps = Steps { domain, id: &id, request, ticket: &ticket };
     let authorised =
         authorise_use(domain, &record, &product, Action::Verify, &request.institution, &request.purpose).await;
     let (authorised, grant) = match authorised {
         Ok(authorised) => authorised,
         Err(error) => return Err(steps.refuse(error, None).await),
     };
+    ticket.under(grant.as_deref());
     let note = domain.note("verification.authorised", steps.about())?;
     domain.store.begin_run(steps.new_run(grant.as_deref()), note.at, note.audit()?).await?;
     let _authorised = domain.settle(note, authorised).await?;
@@ -117,17 +119,28 @@ pub(crate) async fn verify(domain: &Domain, request: &VerifyRequest) -> Result<V
     };
     steps.charge(&question).await?;
     let spec = &resolved.sources.datasets[0].spec;
-    let looked = look_up(domain, &resolved, spec, verification, &question).await;
+    let looked = tokio::select! {
+        biased;
+        () = ticket.stopped() => return Err(steps.refuse(stopped(), Some(RunState::Failed)).await),
+        looked = look_up(domain, &resolved, spec, verification, &question) => looked,
+    };
     let Ok(answer) = looked else {
         return Err(steps.refuse(DomainError::run_failed(), Some(RunState::Failed)).await);
     };
-    steps.record(&product, &resolved, answer).await
+    let _leaving = domain.running.releasing().await;
+    match steps.record(&product, &resolved, answer).await {
+        Err(DomainError::Refused(refused)) if is_stop(&refused) => {
+            Err(steps.refuse(refused.into(), Some(RunState::Failed)).await)
+        }
+        other => other,
+    }
 }
 
 struct Steps<'a> {
     domain: &'a Domain,
     id: &'a str,
     request: &'a VerifyRequest,
+    ticket: &'a Ticket,
 }
 
 impl Steps<'_> {
@@ -179,6 +192,9 @@ impl Steps<'_> {
         verification: &VerificationProduct,
     ) -> Result<(crate::domain::Resolved, Question), DomainError> {
         let resolved = self.domain.resolve(product).await?;
+        let sources = resolved.rests_on();
+        self.domain.store.rest_on(self.id, &sources).await?;
+        self.ticket.rests_on(sources);
         check_verification(verification, &resolved.sources, &self.domain.rules)?;
         let question = read_question(&resolved.sources.datasets[0].spec, verification, self.request)?;
         let files = resolved.sources.datasets[0].files.clone();
@@ -200,6 +216,9 @@ impl Steps<'_> {
             Ok(_) => {}
             Err(ChargeError::Refused(refusal)) => {
                 return Err(self.refuse(refusal.to_refused().into(), Some(RunState::Refused)).await);
+            }
+            Err(ChargeError::Store(error @ registry::StoreError::Halted(_))) => {
+                return Err(self.refuse(error.into(), Some(RunState::Refused)).await);
             }
             Err(ChargeError::Store(error)) => return Err(error.into()),
         }

@@ -2,6 +2,7 @@
 
 pub(crate) mod home;
 pub(crate) mod items;
+pub(crate) mod lifecycle;
 pub(crate) mod proof;
 pub(crate) mod uses;
 

@@ -2,14 +2,18 @@
 
 mod budget;
 mod read;
+mod running;
 mod sources;
 mod submit;
+mod suspend;
 mod views;
 
 pub use budget::BudgetView;
-pub(crate) use sources::Resolved;
+pub(crate) use running::Ticket;
+pub(crate) use sources::{Behind, Resolved};
 pub(crate) use submit::{CheckedModel, product_facts};
 pub use submit::{GrantRequest, Submission};
+pub use suspend::{MAX_REASON, MAX_RELEASES, ReleaseView, StateChangeView, Stopped};
 pub use views::{Checkup, ColumnView, DatasetView, Expected, GrantView, InstitutionView, ModelView, ProductView};
 
 use crate::error::DomainError;
@@ -44,6 +48,7 @@ pub struct Domain {
     pub(crate) rules: RuleSet,
     pub(crate) policies: Policies,
     pub(crate) runtime: Arc<RuntimeEnv>,
+    pub(crate) running: running::Running,
     clock: Clock,
 }
 
@@ -111,7 +116,18 @@ impl Domain {
             .with_temp_file_path(home.path("tmp"))
             .build_arc()
             .map_err(|_| internal("runtime"))?;
-        Ok(Self { home, store, files, log, sandbox, rules, policies, runtime, clock })
+        Ok(Self {
+            home,
+            store,
+            files,
+            log,
+            sandbox,
+            rules,
+            policies,
+            runtime,
+            running: running::Running::default(),
+            clock,
+        })
     }
 
     /// Closes the store. A domain that is dropped instead loses nothing.
@@ -138,6 +154,11 @@ impl Domain {
     /// Now, milliseconds since 1970-01-01 UTC.
     pub fn now(&self) -> i64 {
         (self.clock)()
+    }
+
+    /// How many uses are under way in this process.
+    pub fn uses_under_way(&self) -> usize {
+        self.running.count()
     }
 
     /// The domain's name.

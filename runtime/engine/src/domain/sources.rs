@@ -6,12 +6,23 @@ use crate::catalogue::DatasetSpec;
 use crate::error::DomainError;
 use crate::plan::{Source, Sources};
 use crate::product::Product;
-use crate::registry;
+use crate::registry::{self, RestsOn, Subject};
 use crate::text::model_reference;
 use std::sync::Arc;
 use yunei_policy::words::State;
 use yunei_policy::{Refusal, Refused};
 use yunei_sandbox::{Manifest, Model, Verified};
+
+/// The states of what a product rests on.
+#[derive(Debug, Default)]
+pub(crate) struct Behind {
+    /// Of its datasets.
+    pub(crate) datasets: Vec<State>,
+    /// Of the versions that these are read at.
+    pub(crate) versions: Vec<State>,
+    /// Of its models.
+    pub(crate) models: Vec<State>,
+}
 
 /// The sources of a product and which versions they are.
 pub(crate) struct Resolved {
@@ -31,6 +42,21 @@ impl Resolved {
             })
         });
         described.collect()
+    }
+
+    /// What a run of it rests on, as the registry keeps it.
+    pub(crate) fn rests_on(&self) -> Vec<RestsOn> {
+        let datasets = self.versions.iter().map(|(id, version, _)| RestsOn {
+            kind: "dataset",
+            id: id.clone(),
+            version: version.to_string(),
+        });
+        let models = self.sources.models.iter().map(|m| RestsOn {
+            kind: "model",
+            id: m.manifest().id().to_owned(),
+            version: m.manifest().version().to_string(),
+        });
+        datasets.chain(models).collect()
     }
 
     /// Models and their digests, for a receipt.
@@ -68,26 +94,29 @@ impl Domain {
     }
 
     /// The states of the datasets and models that a product names; what there is not is a refusal.
-    pub(crate) async fn states_behind(&self, product: &Product) -> Result<(Vec<State>, Vec<State>), DomainError> {
-        let mut datasets = Vec::new();
-        let mut models = Vec::new();
+    pub(crate) async fn states_behind(&self, product: &Product) -> Result<Behind, DomainError> {
+        let mut behind = Behind::default();
         let mut reasons = Vec::new();
         for id in product.datasets() {
             match self.store.dataset(id).await {
-                Ok(dataset) => datasets.push(dataset.state),
+                Ok(dataset) => {
+                    behind.datasets.push(dataset.state);
+                    let version = Subject::Version { dataset: dataset.id, number: dataset.newest };
+                    behind.versions.push(self.store.state_of(&version).await?);
+                }
                 Err(registry::StoreError::NotFound { .. }) => reasons.push(unknown("dataset", "数据集", id)),
                 Err(other) => return Err(other.into()),
             }
         }
         for reference in product.models() {
             match self.model_record(reference).await {
-                Ok(model) => models.push(model.state),
+                Ok(model) => behind.models.push(model.state),
                 Err(DomainError::NotFound(_)) => reasons.push(unknown("model", "模型", reference)),
                 Err(other) => return Err(other),
             }
         }
         Refused::unless(reasons, ())?;
-        Ok((datasets, models))
+        Ok(behind)
     }
 
     /// Loads what a product names. Only approved datasets and models are given out.
@@ -98,6 +127,12 @@ impl Domain {
         for id in product.datasets() {
             match self.store.dataset(id).await {
                 Ok(dataset) if dataset.state == State::Approved => {
+                    let current = Subject::Version { dataset: id.clone(), number: dataset.newest };
+                    let state = self.store.state_of(&current).await?;
+                    if state != State::Approved {
+                        reasons.push(stopped_version(&current.id(), state));
+                        continue;
+                    }
                     let version = self.store.dataset_version(id, dataset.newest).await?;
                     let spec = DatasetSpec::parse(&version.spec_toml).map_err(|_| damaged(id))?;
                     let epoch = u32::try_from(dataset.epoch).map_err(|_| damaged(id))?;
@@ -139,6 +174,19 @@ fn unknown(what: &str, zh: &str, name: &str) -> Refusal {
     let shown: String = name.chars().take(80).collect();
     let code = if what == "dataset" { "registry/unknown-dataset" } else { "registry/unknown-model" };
     Refusal::new(code, format!("没有登记这个{zh}"), format!("this {what} is not registered")).at(shown)
+}
+
+fn stopped_version(id: &str, state: State) -> Refusal {
+    Refusal::new(
+        "authorise/version-state",
+        format!("数据集的当前版本已暂停或撤回（{state}）"),
+        format!("the current version of the dataset is {state}"),
+    )
+    .at(id)
+    .hint(
+        "请数据主管部门恢复该版本，或由数据提供单位登记新版本",
+        "ask the authority to resume it, or the holder to register a new version",
+    )
 }
 
 fn not_approved(what: &str, zh: &str, name: &str, state: State) -> Refusal {

@@ -94,6 +94,19 @@ impl Domain {
         .await
         .map_err(|_| DomainError::run_failed())?;
         let surveyed = surveyed?;
+        if let Some(number) = self.store.stopped_twin(spec.id(), surveyed.files()).await? {
+            return Err(Refusal::new(
+                "registry/stopped-version",
+                format!("这些文件就是已暂停或撤回的第 {number} 版"),
+                format!("these are the files of version {number}, which was suspended or withdrawn"),
+            )
+            .at(format!("{}@{number}", spec.id()))
+            .hint(
+                "请登记更正后的文件，或请主管部门恢复该版本",
+                "register corrected files, or ask the authority to resume that version",
+            )
+            .into());
+        }
         let note = self.note(
             "dataset.registered",
             [
@@ -110,14 +123,16 @@ impl Domain {
         Ok(Submission { id: spec.id().to_owned(), version: Some(version), rows: Some(surveyed.rows()), state })
     }
 
-    /// Moves a dataset to another state: published, suspended, resumed, retired.
+    /// Publishes a dataset: `to` is `approved`. Other changes of state have methods of their own ([`Domain::suspend`],
+    /// [`Domain::resume`], [`Domain::end`], [`Domain::withdraw`]), which take a reason.
     ///
     /// # Errors
     /// The reasons why the actor may not, or the state does not follow.
     pub async fn set_dataset_state(&self, actor: &str, id: &str, to: State) -> Result<State, DomainError> {
         let dataset = self.store.dataset(id).await.map_err(|_| DomainError::not_found("数据集", "dataset", id))?;
         let item = ItemFacts { id, state: dataset.state, submitted_by: &dataset.submitted_by };
-        self.authorise(actor, action_for(dataset.state, to, Action::ApproveDataset), Resource::Dataset(item)).await?;
+        only_approval(to)?;
+        self.authorise(actor, Action::ApproveDataset, Resource::Dataset(item)).await?;
         let note = self.state_note("dataset.state", id, to, actor)?;
         let state = self.store.set_dataset_state(id, to, note.at, note.audit()?).await?;
         self.settle_only(note).await?;
@@ -163,14 +178,15 @@ impl Domain {
         Ok(Submission { id: reference, version: None, rows: None, state: State::Submitted })
     }
 
-    /// Moves a model to another state.
+    /// Approves a model; `to` as in [`Domain::set_dataset_state`].
     ///
     /// # Errors
     /// The reasons why the actor may not, or the state does not follow.
     pub async fn set_model_state(&self, actor: &str, reference: &str, to: State) -> Result<State, DomainError> {
         let model = self.model_record(reference).await?;
         let item = ItemFacts { id: reference, state: model.state, submitted_by: &model.submitted_by };
-        self.authorise(actor, action_for(model.state, to, Action::ApproveModel), Resource::Model(item)).await?;
+        only_approval(to)?;
+        self.authorise(actor, Action::ApproveModel, Resource::Model(item)).await?;
         let note = self.state_note("model.state", reference, to, actor)?;
         let state = self.store.set_model_state(&model.id, &model.version, to, note.at, note.audit()?).await?;
         self.settle_only(note).await?;
@@ -202,18 +218,17 @@ impl Domain {
         Ok(Submission { id: product.id().to_owned(), version: None, rows: None, state: State::Submitted })
     }
 
-    /// Moves a product to another state. Before it is approved it is checked again.
+    /// Approves a product; `to` as in [`Domain::set_dataset_state`]. It is checked again before.
     ///
     /// # Errors
     /// The reasons why the actor may not, or it could not run.
     pub async fn set_product_state(&self, actor: &str, id: &str, to: State) -> Result<State, DomainError> {
         let (record, product) = self.product_record(id).await?;
-        let (dataset_states, model_states) = self.states_behind(&product).await?;
-        let facts = product_facts(&record, &product, &dataset_states, &model_states);
-        self.authorise(actor, action_for(record.state, to, Action::ApproveProduct), Resource::Product(facts)).await?;
-        if record.state == State::Submitted && to == State::Approved {
-            self.check_parsed(&product).await?;
-        }
+        let behind = self.states_behind(&product).await?;
+        let facts = product_facts(&record, &product, &behind);
+        only_approval(to)?;
+        self.authorise(actor, Action::ApproveProduct, Resource::Product(facts)).await?;
+        self.check_parsed(&product).await?;
         let note = self.state_note("product.state", id, to, actor)?;
         let state = self.store.set_product_state(id, to, note.at, note.audit()?).await?;
         self.settle_only(note).await?;
@@ -244,8 +259,8 @@ impl Domain {
             reasons.push(Refusal::new("grant/period", "授权期限的结束须晚于开始", "a grant must end after it begins"));
         }
         Refused::unless(reasons, ())?;
-        let (dataset_states, model_states) = self.states_behind(&product).await?;
-        let facts = product_facts(&record, &product, &dataset_states, &model_states);
+        let behind = self.states_behind(&product).await?;
+        let facts = product_facts(&record, &product, &behind);
         self.authorise(actor, Action::AddGrant, Resource::Product(facts)).await?;
         let id = super::fresh_id("grant", self.now())?;
         let note = self.note(
@@ -275,20 +290,6 @@ impl Domain {
         Ok(id)
     }
 
-    /// Moves a grant to another state.
-    ///
-    /// # Errors
-    /// The reasons why the actor may not, or the state does not follow.
-    pub async fn set_grant_state(&self, actor: &str, id: &str, to: State) -> Result<State, DomainError> {
-        let grant = self.store.grant(id).await.map_err(|_| DomainError::not_found("授权", "grant", id))?;
-        let item = ItemFacts { id, state: grant.state, submitted_by: &grant.institution };
-        self.authorise(actor, action_for(grant.state, to, Action::Resume), Resource::Grant(item)).await?;
-        let note = self.state_note("grant.state", id, to, actor)?;
-        let state = self.store.set_grant_state(id, to, note.at, note.audit()?).await?;
-        self.settle_only(note).await?;
-        Ok(state)
-    }
-
     /// Opens a new budget epoch of a dataset.
     ///
     /// # Errors
@@ -312,8 +313,7 @@ impl Domain {
 pub(crate) fn product_facts<'a>(
     record: &'a crate::registry::Product,
     product: &'a Product,
-    dataset_states: &'a [State],
-    model_states: &'a [State],
+    behind: &'a super::Behind,
 ) -> ProductFacts<'a> {
     ProductFacts {
         item: ItemFacts { id: product.id(), state: record.state, submitted_by: &record.submitted_by },
@@ -322,18 +322,24 @@ pub(crate) fn product_facts<'a>(
             Body::Verification(_) => ProductKind::Verification,
         },
         purposes: product.purposes(),
-        dataset_states,
-        model_states,
+        dataset_states: &behind.datasets,
+        version_states: &behind.versions,
+        model_states: &behind.models,
     }
 }
 
-/// Which action a change of state is.
-fn action_for(from: State, to: State, approve: Action) -> Action {
-    match (from, to) {
-        (State::Suspended, State::Approved) => Action::Resume,
-        (_, State::Approved) => approve,
-        _ => Action::Suspend,
+/// What is stopped or resumed needs a reason, and must be in force at once: that is not done here.
+fn only_approval(to: State) -> Result<(), Refused> {
+    if to == State::Approved {
+        return Ok(());
     }
+    Err(Refusal::new(
+        "input/state",
+        "此处只能批准；暂停、恢复、终止、撤回须写明理由",
+        "this only approves; suspending, resuming, ending and withdrawing take a reason",
+    )
+    .hint("使用 suspend、resume、end 或 withdraw", "use suspend, resume, end or withdraw")
+    .into())
 }
 
 /// The sandbox's rejections as refusals.

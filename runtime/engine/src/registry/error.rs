@@ -100,6 +100,9 @@ pub enum StoreError {
         /// Where it was to go.
         to: String,
     },
+    /// What a run rests on was suspended, ended or withdrawn: all of it. Nothing was written.
+    #[error("what the run rests on was stopped")]
+    Halted(Vec<super::Fallen>),
     /// It belongs to another institution.
     #[error("the {kind} `{id}` was submitted by another institution")]
     Owner {
@@ -153,6 +156,7 @@ impl StoreError {
             Self::Exists { .. } => "store/exists",
             Self::State { .. } => "store/state",
             Self::Owner { .. } => "store/owner",
+            Self::Halted(_) => "run/stopped",
             Self::Limit(_) => "store/limit",
             Self::Absent => "store/absent",
             Self::Occupied => "store/occupied",
@@ -189,6 +193,19 @@ impl StoreError {
                 format!("{} `{id}` 由其他机构提交", kind.zh()),
                 format!("the {kind} `{id}` was submitted by another institution"),
             ),
+            Self::Halted(fallen) => {
+                let zh: Vec<String> =
+                    fallen.iter().map(|f| format!("{} `{}`（{}）", f.kind.zh(), f.id, f.state)).collect();
+                let en: Vec<String> = fallen.iter().map(|f| format!("{} `{}` ({})", f.kind, f.id, f.state)).collect();
+                new(
+                    format!("本次使用已被停止，所依据的内容不再有效：{}", zh.join("、")),
+                    format!("the use was stopped: it rests on what does not stand any more: {}", en.join(", ")),
+                )
+                .hint(
+                    "请联系数据主管部门；已扣除的预算不退还",
+                    "ask the data authority; what was charged stays charged",
+                )
+            }
             Self::Limit(what) => new(format!("`{what}` 超出限制"), format!("`{what}` is out of its limits")),
             Self::Absent => new("此处没有域的存储".into(), "there is no store here".into())
                 .hint("先运行 `yunei init`", "run `yunei init` first"),

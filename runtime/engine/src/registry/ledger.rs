@@ -156,7 +156,8 @@ impl Store {
     /// and it becomes `charged`; or nothing is written at all. Never given back.
     ///
     /// # Errors
-    /// [`ChargeError::Refused`] with all the scopes that do not bear it; [`StoreError::State`] where the run is not
+    /// [`ChargeError::Refused`] with all the scopes that do not bear it; [`StoreError::Halted`] where something that the run
+    /// rests on was suspended, ended or withdrawn; [`StoreError::State`] where the run is not
     /// `authorised`; [`StoreError::Limit`] where a line is malformed.
     pub async fn charge(&self, charge: Charge<'_>, at: i64, audit: AuditEntry<'_>) -> Result<Charged, ChargeError> {
         check(&charge)?;
@@ -178,6 +179,7 @@ impl Store {
             tx.rollback().await?;
             return Err(ChargeError::Refused(LedgerRefusal { exhausted, grant }));
         }
+        super::standing::check(&mut tx, &run).await?;
         for (line, balance) in charge.lines.iter().zip(&balances) {
             write(&mut tx, charge.run, line, balance, at).await?;
         }

@@ -14,8 +14,10 @@ mod outbox;
 mod records;
 mod runs;
 mod shelf;
+mod standing;
 mod states;
 mod store;
+mod subject;
 
 pub use digest::{Digest, NotADigest};
 pub use error::{Kind, StoreError};
@@ -26,5 +28,7 @@ pub use records::{
     Dataset, DatasetVersion, Grant, Institution, Model, NewDataset, NewGrant, NewModel, NewProduct, Product,
 };
 pub use runs::{NewRelease, NewRun, Release, Run};
+pub use standing::{Fallen, NewState, Rested, RestsOn, StateChange};
 pub use states::{RunState, next_state};
 pub use store::Store;
+pub use subject::Subject;

@@ -4,6 +4,7 @@ use super::digest::Digest;
 use super::error::{Kind, StoreError};
 use super::outbox::{AuditEntry, check_id};
 use super::shelf::{digest_from, institution_there};
+use super::standing;
 use super::states::RunState;
 use super::store::{Store, Tx};
 
@@ -202,17 +203,19 @@ impl Store {
     /// An executed verification has its answer: `released`, without a file.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`]; [`StoreError::State`] where it is not `executed`.
+    /// [`StoreError::NotFound`]; [`StoreError::State`] where it is not `executed`; [`StoreError::Halted`].
     pub async fn finish_verification(&self, id: &str, at: i64, audit: AuditEntry<'_>) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        advance(&mut tx, id, RunState::Released, at).await?;
+        let run = advance(&mut tx, id, RunState::Released, at).await?;
+        standing::check(&mut tx, &run).await?;
         Self::commit(tx, audit).await
     }
 
     /// Moves a run to `executed`, `failed` or `refused`. Charging and releasing have methods of their own.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`]; [`StoreError::State`]; [`StoreError::Limit`] for another state.
+    /// [`StoreError::NotFound`]; [`StoreError::State`]; [`StoreError::Limit`] for another state; [`StoreError::Halted`]
+    /// where a release is to be given again that rests on what does not stand.
     pub async fn set_run_state(
         &self,
         id: &str,
@@ -224,7 +227,10 @@ impl Store {
             return Err(StoreError::Limit("run state"));
         }
         let mut tx = self.begin().await?;
-        advance(&mut tx, id, to, at).await?;
+        let run = advance(&mut tx, id, to, at).await?;
+        if to == RunState::Repeated {
+            standing::check(&mut tx, &run).await?;
+        }
         Self::commit(tx, audit).await
     }
 
@@ -282,13 +288,15 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Exists`] where the question was answered meanwhile: give the recorded release instead;
+    /// [`StoreError::Halted`] where what the run rests on does not stand any more;
     /// [`StoreError::NotFound`]; [`StoreError::State`]; [`StoreError::Limit`].
     pub async fn record_release(&self, new: NewRelease<'_>, at: i64, audit: AuditEntry<'_>) -> Result<(), StoreError> {
         if new.release.len() > MAX_RELEASE {
             return Err(StoreError::Limit("release"));
         }
         let mut tx = self.begin().await?;
-        advance(&mut tx, new.run, RunState::Released, at).await?;
+        let run = advance(&mut tx, new.run, RunState::Released, at).await?;
+        standing::check(&mut tx, &run).await?;
         let added = sqlx::query(
             "INSERT INTO releases (question, run_id, file_digest, release, at) VALUES (?, ?, ?, ?, ?)
              ON CONFLICT DO NOTHING",

@@ -20,7 +20,10 @@ const BUSY: Duration = Duration::from_secs(10);
 const CHECKED_BYTES: u64 = 64 << 20;
 const READERS: u32 = 4;
 
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "registry", include_str!("../../migrations/0001_registry.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "registry", include_str!("../../migrations/0001_registry.sql")),
+    (140, "standing", include_str!("../../migrations/0140_standing.sql")),
+];
 
 pub(super) type Tx = Transaction<'static, Sqlite>;
 
