@@ -86,9 +86,12 @@ fn asset(name: &str) -> String {
     fs::read_to_string(path).unwrap()
 }
 
+fn models() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/credit-risk")
+}
+
 fn model_manifest() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/credit-risk/model.toml");
-    fs::read_to_string(path).unwrap()
+    fs::read_to_string(models().join("model.toml")).unwrap()
 }
 
 #[test]
@@ -197,4 +200,91 @@ fn a_log_under_the_key_of_another() {
     let told = desk.yunei(&["audit", "verify", "--key", &key]);
     assert_ne!(told.status.code(), Some(0));
     assert!(stderr(&told).contains("audit/key"), "{}", stderr(&told));
+}
+
+#[test]
+fn a_module_of_twenty_mebibytes() {
+    let desk = Desk::with_home();
+    let manifest = model_manifest().replace("credit_risk.wat", "credit_risk.wasm");
+    let manifest = desk.write("model.toml", manifest);
+    // A well-formed module: an empty one with a custom section that fills it up.
+    let mut module = b"\0asm\x01\0\0\0".to_vec();
+    let content = 20 << 20;
+    module.push(0);
+    let mut length = content;
+    while length >= 0x80 {
+        module.push((length & 0x7f) as u8 | 0x80);
+        length >>= 7;
+    }
+    module.push(length as u8);
+    module.push(1);
+    module.push(b'x');
+    module.resize(module.len() + content - 2, 0);
+    desk.write("credit_risk.wasm", module);
+    for what in ["check", "submit"] {
+        desk.refused(2, "model/too-large", &["model", what, &manifest]);
+    }
+    assert_eq!(desk.listed("model"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parquet_that_is_cut_or_is_none() {
+    let World { folder, domain } = World::new(2_000).await;
+    domain.close().await;
+    let whole = fs::read(folder.path().join("people.parquet")).unwrap();
+    let desk = Desk { folder };
+    let entry = fs::read_to_string(desk.folder.path().join("people.toml")).unwrap();
+    let entry = desk.write("again.toml", entry.replace("id = \"people\"", "id = \"people_again\""));
+    let before = desk.listed("dataset");
+    for bytes in [&whole[..whole.len() / 2], &whole[..11], b"PAR1", b"a,b\n1,2\n", b""] {
+        desk.write("people.parquet", bytes);
+        desk.refused(2, "catalogue/not-parquet", &["dataset", "register", &entry]);
+    }
+    // The footer is whole, a page is not.
+    let mut torn = whole.clone();
+    torn[4..whole.len() / 2].fill(0xa5);
+    desk.write("people.parquet", torn);
+    let told = desk.yunei(&["dataset", "register", &entry]);
+    assert_eq!(told.status.code(), Some(2), "{}", stderr(&told));
+    assert!(!stderr(&told).contains("panick"), "{}", stderr(&told));
+    assert_eq!(desk.listed("dataset"), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_product_with_a_model_that_is_not_approved() {
+    let World { folder, domain } = World::new(2_000).await;
+    domain.close().await;
+    let desk = Desk { folder };
+    desk.write("credit_risk.wat", fs::read(models().join("credit_risk.wat")).unwrap());
+    let manifest = desk.write("model.toml", model_manifest());
+    let submitted = desk.yunei(&["--as", "operator", "model", "submit", &manifest]);
+    assert_eq!(submitted.status.code(), Some(0), "{}", stderr(&submitted));
+    let sql = "SELECT COUNT(*) AS n FROM people";
+    let text = World::product_text("early", sql, "").replace("\"burden@1.0.0\"", "\"credit-risk@1.0.0\"");
+    let product = desk.write("early.toml", text);
+    desk.refused(3, "authorise/model-state", &["--as", "operator", "product", "submit", &product]);
+    let unknown = desk
+        .write("unknown.toml", World::product_text("unknown", sql, "").replace("\"burden@1.0.0\"", "\"absent@1.0.0\""));
+    desk.refused(3, "registry/unknown-model", &["--as", "operator", "product", "submit", &unknown]);
+    assert_eq!(desk.listed("product"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_for_the_result_that_is_not_there() {
+    let world = World::new(2_000).await;
+    let text = World::product_text("count", "SELECT COUNT(*) AS n FROM people", "");
+    world.approve("count", &text, "operator", &["research"]).await;
+    let World { folder, domain } = world;
+    domain.close().await;
+    let desk = Desk { folder };
+    let run = ["--as", "operator", "run", "count", "--purpose", "research", "-o"];
+    let absent = desk.folder.path().join("absent/result.csv").display().to_string();
+    desk.refused(5, "output/io", &[&run[..], &[&absent]].concat());
+    // Nothing was charged: the first run that can be written is not a repeat.
+    let result = desk.folder.path().join("result.csv").display().to_string();
+    let told = desk.yunei(&[&["--json"], &run[..], &[&result]].concat());
+    let json: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
+    assert_eq!(json["repeated"], false);
+    let left: Vec<_> = fs::read_dir(desk.folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().ends_with(".partial")), "{left:?}");
 }

@@ -68,16 +68,42 @@ pub(crate) fn usage(code: &'static str, zh: &str, en: &str) -> DomainError {
     DomainError::Refused(Refused::from(Refusal::new(code, zh, en)))
 }
 
-/// Writes a file whole or not at all.
-pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Outcome {
-    let failed = |_: std::io::Error| {
-        DomainError::Unavailable(
-            Refusal::new("output/io", "无法写入文件", "the file can not be written").at(path.display().to_string()),
-        )
-    };
-    let name = path.file_name().ok_or_else(|| usage("input/output", "输出文件名无效", "that is no file name"))?;
-    let draft = path.with_file_name(format!(".{}.partial", name.to_string_lossy()));
-    let mut file = std::fs::File::create(&draft).map_err(failed)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
-    std::fs::rename(&draft, path).map_err(failed)
+/// A file that will be written, made before anything is charged for its content; without [`Draft::finish`] nothing stays.
+pub(crate) struct Draft {
+    path: PathBuf,
+    draft: PathBuf,
+    file: std::fs::File,
+}
+
+impl Draft {
+    /// Makes an empty draft beside `path`: a folder that is absent or not writable is told now.
+    pub(crate) fn create(path: &Path) -> Result<Self, DomainError> {
+        let name = path.file_name().ok_or_else(|| usage("input/output", "输出文件名无效", "that is no file name"))?;
+        if path.is_dir() {
+            let refusal = Refusal::new("input/output", "输出路径是一个文件夹", "the output is a folder");
+            return Err(Refused::from(refusal.at(path.display().to_string())).into());
+        }
+        let draft = path.with_file_name(format!(".{}.{}.partial", name.to_string_lossy(), std::process::id()));
+        let file = std::fs::File::create(&draft).map_err(|_| not_written(path))?;
+        Ok(Self { path: path.to_owned(), draft, file })
+    }
+
+    /// Writes the file whole and puts it in its place.
+    pub(crate) fn finish(mut self, bytes: &[u8]) -> Outcome {
+        let written = self.file.write_all(bytes).and_then(|()| self.file.sync_all());
+        written.and_then(|()| std::fs::rename(&self.draft, &self.path)).map_err(|_| not_written(&self.path))
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // After a rename there is nothing under this name.
+        let _ = std::fs::remove_file(&self.draft);
+    }
+}
+
+fn not_written(path: &Path) -> DomainError {
+    DomainError::Unavailable(
+        Refusal::new("output/io", "无法写入文件", "the file can not be written").at(path.display().to_string()),
+    )
 }

@@ -1,6 +1,6 @@
 //! Runs and verifications.
 
-use super::{Context, Outcome, usage, write_file};
+use super::{Context, Draft, Outcome, usage};
 use crate::args::{RunArgs, VerifyArgs, pair};
 use crate::term::{Cell, Column, Mark, Table, decimal, plus_minus};
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
@@ -27,6 +27,9 @@ pub(crate) async fn run(context: &mut Context, args: RunArgs) -> Outcome {
             )
         })?),
     };
+    // Where it goes is made sure of before anything is charged.
+    let output = args.output.as_deref().map(Draft::create).transpose()?;
+    let receipt = args.receipt.as_deref().map(Draft::create).transpose()?;
     let domain = context.domain().await?;
     let request = RunRequest {
         institution: context.actor("operator"),
@@ -39,11 +42,12 @@ pub(crate) async fn run(context: &mut Context, args: RunArgs) -> Outcome {
     let answer = domain.run(&request).await;
     spinner.done();
     let answer = answer?;
-    if let (Some(path), Some(format)) = (&args.output, format) {
-        write_file(path, &bytes(&answer.released, format)?)?;
+    let whole = output.is_none();
+    if let (Some(output), Some(format)) = (output, format) {
+        output.finish(&bytes(&answer.released, format)?)?;
     }
-    if let Some(path) = &args.receipt {
-        write_file(path, answer.receipt.to_string().as_bytes())?;
+    if let Some(receipt) = receipt {
+        receipt.finish(answer.receipt.to_string().as_bytes())?;
     }
     if context.term.is_json() {
         let rows: Value = serde_json::from_slice(&bytes(&answer.released, Format::Json)?).unwrap_or(Value::Null);
@@ -56,7 +60,7 @@ pub(crate) async fn run(context: &mut Context, args: RunArgs) -> Outcome {
         return Ok(());
     }
     context.term.heading(&request.product);
-    if args.output.is_none() {
+    if whole {
         let table = table(&answer.released);
         context.term.table(&table);
     }
@@ -137,6 +141,7 @@ fn cell(batch: &RecordBatch, column: usize, row: usize) -> String {
 
 pub(crate) async fn verify(context: &mut Context, args: VerifyArgs) -> Outcome {
     let identity = identity(&args.identity)?;
+    let receipt = args.receipt.as_deref().map(Draft::create).transpose()?;
     let domain = context.domain().await?;
     let request = VerifyRequest {
         institution: context.actor("business"),
@@ -146,8 +151,8 @@ pub(crate) async fn verify(context: &mut Context, args: VerifyArgs) -> Outcome {
         purpose: args.purpose,
     };
     let answer = domain.verify(&request).await?;
-    if let Some(path) = &args.receipt {
-        write_file(path, answer.receipt.to_string().as_bytes())?;
+    if let Some(receipt) = receipt {
+        receipt.finish(answer.receipt.to_string().as_bytes())?;
     }
     if context.term.is_json() {
         context.term.json(&json!({
