@@ -1,0 +1,188 @@
+"""Models of XGBoost and LightGBM, one of each kind that the importer reads, and what their own runtime says of rows.
+
+Each function returns (file bytes, extension, column names, rows, answers): rows is a float64 array in which NaN is
+missing, answers maps exports of the imported model to float64 arrays.
+"""
+import json
+import tempfile
+from pathlib import Path
+
+import lightgbm as lgb
+import numpy as np
+import xgboost as xgb
+
+
+def table(rng, n, columns, missing=0.15):
+    x = rng.normal(size=(n, columns)) * (1 + np.arange(columns) % 3)
+    x[:, columns - 1] = np.round(x[:, columns - 1] * 2)  # values that repeat, zero among them
+    x[rng.random(x.shape) < missing] = np.nan
+    return x.astype(np.float32).astype(np.float64)
+
+
+def target(x):
+    z = np.nan_to_num(x)
+    return np.sin(z[:, 0] * 2) + z[:, 1] * 0.5 * (z[:, 2] > 0) + 0.3 * np.isnan(x[:, 0]) + 0.2 * z[:, -1]
+
+
+def xgb_bytes(booster, ext="json"):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"model.{ext}"
+        booster.save_model(path)
+        return path.read_bytes()
+
+
+def names(n):
+    return [f"f{i}" for i in range(n)]
+
+
+def xgboost_model(seed, rows, params, rounds, label, columns=6, ext="json", outputs=None, missing=0.15, weights=None):
+    rng = np.random.default_rng(seed)
+    x = table(rng, 3000, columns, missing)
+    y = label(target(x), rng)
+    train = xgb.DMatrix(x, y, weight=weights)
+    booster = xgb.train({"nthread": 2, "seed": seed, **params}, train, rounds)
+    t = table(rng, rows, columns, missing)
+    t[: min(rows, 40) // 2] = x[: min(rows, 40) // 2]  # values that stand on thresholds
+    said = booster.predict(xgb.DMatrix(t)).astype(np.float64)
+    answers = {"score": said} if said.ndim == 1 else {f"class_{k}": said[:, k] for k in range(said.shape[1])}
+    return xgb_bytes(booster, ext), ext, names(columns), t, answers
+
+
+def binary(y, rng):
+    return (y + rng.normal(size=len(y)) * 0.3 > 0.2).astype(float)
+
+
+def three(y, rng):
+    return np.digitize(y, [-0.3, 0.6]).astype(float)
+
+
+def plain(y, rng):
+    return y
+
+
+def positive(y, rng):
+    return np.exp(y / 3) + 0.1
+
+
+def xgboost_regression(rows=300, rounds=20, depth=4, **more):
+    return xgboost_model(1, rows, {"objective": "reg:squarederror", "max_depth": depth}, rounds, plain, **more)
+
+
+def xgboost_binary(rows=300, rounds=20, depth=6, **more):
+    return xgboost_model(2, rows, {"objective": "binary:logistic", "max_depth": depth}, rounds, binary, **more)
+
+
+def xgboost_ubjson(rows=300, rounds=10, depth=5):
+    return xgboost_model(3, rows, {"objective": "binary:logistic", "max_depth": depth}, rounds, binary, ext="ubj")
+
+
+def xgboost_classes(rows=300, rounds=8, depth=4):
+    return xgboost_model(4, rows, {"objective": "multi:softprob", "num_class": 3, "max_depth": depth}, rounds, three)
+
+
+def xgboost_label(rows=300, rounds=6, depth=3):
+    return xgboost_model(5, rows, {"objective": "multi:softmax", "num_class": 3, "max_depth": depth}, rounds, three)
+
+
+def xgboost_poisson(rows=300, rounds=12, depth=4):
+    return xgboost_model(6, rows, {"objective": "count:poisson", "max_depth": depth}, rounds, positive)
+
+
+def xgboost_dart(rows=300, rounds=15, depth=4):
+    params = {"booster": "dart", "rate_drop": 0.3, "objective": "reg:squarederror", "max_depth": depth, "one_drop": 1}
+    return xgboost_model(7, rows, params, rounds, plain)
+
+
+def xgboost_deep(rows=300, rounds=5, depth=14):
+    params = {"objective": "reg:squarederror", "max_depth": depth, "min_child_weight": 0, "grow_policy": "lossguide", "max_leaves": 120}
+    return xgboost_model(8, rows, params, rounds, plain)
+
+
+def xgboost_dense(rows=300, rounds=40, depth=8):
+    return xgboost_model(9, rows, {"objective": "reg:squarederror", "max_depth": depth}, rounds, plain, columns=24, missing=0.05)
+
+
+def xgboost_categories(rows=300, rounds=12, depth=5):
+    rng = np.random.default_rng(10)
+    many, few = 90, 5
+
+    def draw(n):
+        x = table(rng, n, 4)
+        c = np.column_stack([rng.integers(0, many, n), rng.integers(0, few, n)]).astype(float)
+        c[rng.random(c.shape) < 0.1] = np.nan
+        return np.hstack([x, c])
+
+    x = draw(4000)
+    y = target(x[:, :4]) + np.sin(np.nan_to_num(x[:, 4]) * 1.7) + 0.7 * (x[:, 5] == 3)
+    kinds = ["q"] * 4 + ["c"] * 2
+    train = xgb.DMatrix(x, y, feature_types=kinds, enable_categorical=True)
+    params = {"objective": "reg:squarederror", "max_depth": depth, "max_cat_to_onehot": 3, "tree_method": "hist"}
+    booster = xgb.train(params, train, rounds)
+    t = draw(rows)
+    said = booster.predict(xgb.DMatrix(t, feature_types=kinds, enable_categorical=True)).astype(np.float64)
+    return xgb_bytes(booster), "json", names(6), t, {"score": said}
+
+
+def lightgbm_model(seed, rows, params, rounds, label, columns=6, draw=table, categorical="auto"):
+    rng = np.random.default_rng(seed)
+    x = draw(rng, 3000, columns)
+    y = label(target(x), rng)
+    data = lgb.Dataset(x, y, categorical_feature=categorical)
+    booster = lgb.train({"verbose": -1, "num_threads": 2, "seed": seed, "min_data_in_leaf": 5, **params}, data, rounds)
+    t = draw(rng, rows, columns)
+    t[: min(rows, 40) // 2] = x[: min(rows, 40) // 2]
+    said = booster.predict(t)
+    answers = {"score": said} if said.ndim == 1 else {f"class_{k}": said[:, k] for k in range(said.shape[1])}
+    return booster.model_to_string().encode(), "txt", booster.feature_name(), t, answers
+
+
+def lightgbm_regression(rows=300, rounds=20):
+    return lightgbm_model(21, rows, {"objective": "regression", "num_leaves": 31}, rounds, plain)
+
+
+def lightgbm_binary(rows=300, rounds=20):
+    return lightgbm_model(22, rows, {"objective": "binary", "sigmoid": 0.7, "num_leaves": 15}, rounds, binary)
+
+
+def lightgbm_zero(rows=300, rounds=20):
+    return lightgbm_model(23, rows, {"objective": "regression", "zero_as_missing": True, "num_leaves": 15}, rounds, plain)
+
+
+def lightgbm_no_missing(rows=300, rounds=15):
+    def full(rng, n, columns):
+        x = table(rng, n, columns, 0)
+        if n != 3000:
+            x[rng.random(x.shape) < 0.1] = np.nan  # the model was not told of NaN: it takes zero
+        return x
+
+    return lightgbm_model(24, rows, {"objective": "regression", "num_leaves": 15}, rounds, plain, draw=full)
+
+
+def lightgbm_classes(rows=300, rounds=8):
+    return lightgbm_model(25, rows, {"objective": "multiclass", "num_class": 3, "num_leaves": 12}, rounds, three)
+
+
+def lightgbm_forest(rows=300, rounds=10):
+    params = {"objective": "regression", "boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.6, "num_leaves": 20}
+    return lightgbm_model(26, rows, params, rounds, plain)
+
+
+def lightgbm_categories(rows=300, rounds=15):
+    def draw(rng, n, columns):
+        x = table(rng, n, columns)
+        x[:, 4] = rng.integers(0, 70, n)
+        x[rng.random(n) < 0.1, 4] = np.nan
+        if n != 3000:
+            x[rng.random(n) < 0.05, 4] = -1.0  # categories that were never seen
+            x[rng.random(n) < 0.05, 4] = 500.0
+        return x
+
+    params = {"objective": "regression", "num_leaves": 20, "min_data_per_group": 5, "cat_smooth": 1}
+    return lightgbm_model(27, rows, params, rounds, plain, draw=draw, categorical=[4])
+
+
+def lightgbm_leafwise(rows=300, rounds=30):
+    return lightgbm_model(28, rows, {"objective": "regression", "num_leaves": 63, "max_depth": 8}, rounds, plain)
+
+
+ALL = {name: f for name, f in list(globals().items()) if name.startswith(("xgboost_", "lightgbm_")) and not name.endswith("_model")}

@@ -1,0 +1,142 @@
+//! Products with matrices: four columns at a time in vector variables.
+
+use wasm_encoder::{Instruction as I, ValType};
+
+use super::emit::{Elem, Form};
+use super::module::{Arithmetic, Body, Module, at, val_type};
+use crate::ir::{Matrix, Num, Unary};
+use crate::refusal::Refusal;
+
+/// Sums that are kept in registers at once.
+const AT_ONCE: usize = 8;
+
+/// Emits `bias + input · weights`.
+///
+/// In binary32 the products of one column are added in the order of the input; a single column over vector
+/// variables is summed in four partial sums. In binary64 everything is in the order of the input.
+pub(super) fn product(
+    body: &mut Body,
+    module: &mut Module,
+    input: &Form,
+    width: usize,
+    matrix: &Matrix,
+    num: Num,
+) -> Result<Form, Refusal> {
+    let columns = matrix.columns as usize;
+    match input {
+        Form::Lanes(lanes) if columns < 4 => dots(body, module, lanes, width, matrix),
+        _ if num == Num::F32 && columns >= 4 => wide(body, module, input, width, matrix),
+        Form::Lanes(_) => Err(Refusal::malformed("a product mixes arithmetics", "乘积混用了不同精度")),
+        Form::Elements(elements) => {
+            let mut out = Vec::with_capacity(columns);
+            for c in 0..columns {
+                body.push(num.constant(matrix.bias.get(c).copied().unwrap_or(0.0)));
+                for (r, x) in elements.iter().enumerate() {
+                    push(body, *x, num);
+                    body.all([num.constant(matrix.weights[r * columns + c]), num.mul(), num.add()]);
+                }
+                let local = body.local(val_type(num));
+                body.push(I::LocalSet(local));
+                out.push(Elem::Local(local));
+            }
+            Ok(Form::Elements(out))
+        }
+    }
+}
+
+fn push(body: &mut Body, x: Elem, num: Num) {
+    match x {
+        Elem::Local(local) => body.push(I::LocalGet(local)),
+        Elem::Const(c) => body.push(num.constant(c)),
+    };
+}
+
+/// Columns in groups of four; one input is spread over the four and multiplied into all sums.
+fn wide(body: &mut Body, module: &mut Module, input: &Form, width: usize, matrix: &Matrix) -> Result<Form, Refusal> {
+    let columns = matrix.columns as usize;
+    let vectors = columns.div_ceil(4);
+    let padded = |row: &[f64]| {
+        let mut row = row.to_vec();
+        row.resize(vectors * 4, 0.0);
+        row
+    };
+    let weights = module.numbers(matrix.weights.chunks(columns).flat_map(padded), Num::F32)?;
+    let bias = module.numbers(padded(&matrix.bias), Num::F32)?;
+    let sums: Vec<u32> = (0..vectors).map(|_| body.local(ValType::V128)).collect();
+    let spread = body.local(ValType::V128);
+    for first in (0..vectors).step_by(AT_ONCE) {
+        let group = first..(first + AT_ONCE).min(vectors);
+        for v in group.clone() {
+            body.all([I::I32Const(0), I::V128Load(at(bias + v as u32 * 16, 4)), I::LocalSet(sums[v])]);
+        }
+        for r in 0..width {
+            match input {
+                Form::Lanes(lanes) => {
+                    let lane = (r % 4) as u8 * 4;
+                    let bytes = std::array::from_fn(|i| lane + i as u8 % 4);
+                    let from = I::LocalGet(lanes[r / 4]);
+                    body.all([from.clone(), from, I::I8x16Shuffle(bytes)]);
+                }
+                Form::Elements(elements) => {
+                    push(body, elements.get(r).copied().unwrap_or(Elem::Const(0.0)), Num::F32);
+                    body.push(I::F32x4Splat);
+                }
+            }
+            body.push(I::LocalSet(spread));
+            for v in group.clone() {
+                let address = weights + ((r * vectors + v) * 16) as u32;
+                body.all([I::LocalGet(sums[v]), I::LocalGet(spread), I::I32Const(0), I::V128Load(at(address, 4))])
+                    .all([I::F32x4Mul, I::F32x4Add, I::LocalSet(sums[v])]);
+            }
+        }
+    }
+    Ok(Form::Lanes(sums))
+}
+
+/// Few columns over an input in vector variables: four partial sums per column.
+fn dots(body: &mut Body, module: &mut Module, lanes: &[u32], width: usize, matrix: &Matrix) -> Result<Form, Refusal> {
+    let columns = matrix.columns as usize;
+    let mut out = Vec::with_capacity(columns);
+    for c in 0..columns {
+        let mut weights: Vec<f64> = (0..width).map(|r| matrix.weights[r * columns + c]).collect();
+        // Lanes beyond the width hold sums of a padded layer: zero times zero.
+        weights.resize(lanes.len() * 4, 0.0);
+        let address = module.numbers(weights, Num::F32)?;
+        let sum = body.local(ValType::V128);
+        for (v, lane) in lanes.iter().enumerate() {
+            body.all([I::LocalGet(*lane), I::I32Const(0), I::V128Load(at(address + v as u32 * 16, 4)), I::F32x4Mul]);
+            if v > 0 {
+                body.all([I::LocalGet(sum), I::F32x4Add]);
+            }
+            body.push(I::LocalSet(sum));
+        }
+        body.push(Num::F32.constant(matrix.bias.get(c).copied().unwrap_or(0.0)));
+        for pair in [[0, 1], [2, 3]] {
+            body.all([I::LocalGet(sum), I::F32x4ExtractLane(pair[0]), I::LocalGet(sum), I::F32x4ExtractLane(pair[1])])
+                .push(I::F32Add);
+        }
+        body.all([I::F32Add, I::F32Add]);
+        let local = body.local(ValType::F32);
+        body.push(I::LocalSet(local));
+        out.push(Elem::Local(local));
+    }
+    Ok(Form::Elements(out))
+}
+
+/// The positive part, where the input is in vector variables: `x < 0 ? 0 : x`, so that a NaN stays one.
+pub(super) fn relu(body: &mut Body, f: Unary, input: Option<&Form>) -> Option<Form> {
+    let (Unary::Relu, Some(Form::Lanes(lanes))) = (f, input) else {
+        return None;
+    };
+    let zero = body.local(ValType::V128);
+    body.all([I::V128Const(0), I::LocalSet(zero)]);
+    let out = lanes
+        .iter()
+        .map(|lane| {
+            let local = body.local(ValType::V128);
+            body.all([I::LocalGet(*lane), I::LocalGet(zero), I::F32x4PMax, I::LocalSet(local)]);
+            local
+        })
+        .collect();
+    Some(Form::Lanes(out))
+}
