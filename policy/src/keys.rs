@@ -29,6 +29,20 @@ impl Ordered {
         }
     }
 
+    /// The literal again.
+    pub(crate) fn to_literal(&self) -> Literal {
+        match self {
+            Self::Null => Literal::Null,
+            Self::Bool(b) => Literal::Bool(*b),
+            Self::Int(i) => Literal::Int(*i),
+            Self::Float(bits) => {
+                Literal::Float(f64::from_bits(if bits >> 63 == 1 { bits & !(1 << 63) } else { !bits }))
+            }
+            Self::Date(d) => Literal::Date(*d),
+            Self::Text(s) => Literal::Text(s.clone()),
+        }
+    }
+
     /// Appends an injective encoding: a tag, and a length before texts.
     pub(crate) fn encode(&self, into: &mut Vec<u8>) {
         match self {
@@ -69,6 +83,9 @@ mod tests {
         let of = |x| Ordered::of(&Literal::Float(x));
         assert!(of(-2.0) < of(-1.0) && of(-1.0) < of(0.0) && of(0.0) < of(1e-300) && of(1.0) < of(2.0));
         assert_eq!(of(0.0), of(-0.0));
+        for x in [-2.5, 0.0, 1e-300, 7.0] {
+            assert_eq!(of(x).to_literal(), Literal::Float(x));
+        }
     }
 
     #[test]

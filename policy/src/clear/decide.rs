@@ -4,6 +4,7 @@ use super::keys::domains;
 use super::limits::too_large;
 use super::measures::{Plan, Reach, Share, expected, plan};
 use super::relation::{Rows, Walk};
+use super::statistical::{self, StatisticalLeaf};
 use super::value::Work;
 use super::{Clearance, KeyDomain, LeafClearance, Mechanism, Preferences};
 use crate::accounting::{Charge, Delta, Rho, limit_of};
@@ -29,6 +30,8 @@ struct Draft<'f> {
     reach: Reach,
     plan: Plan,
     open: bool,
+    /// Given where disclosure control protects it, which costs no budget.
+    statistical: Option<StatisticalLeaf>,
 }
 
 /// Decides over a plan, with Gaussian noise split evenly over its sums. See [`clear_with`].
@@ -55,8 +58,9 @@ pub fn clear_with(facts: &PlanFacts, rules: &RuleSet, preferences: &Preferences)
         let weights = preferences.weights.get(index).map_or(&[][..], Vec::as_slice);
         drafts.push(draft(leaf, facts.demand.as_ref(), rules, weights, &work, &mut reasons));
     }
-    let private = drafts.iter().flatten().count() as u64;
-    let open_keys = drafts.iter().flatten().filter(|d| d.open).count() as u64;
+    let noisy = || drafts.iter().flatten().filter(|d| d.statistical.is_none());
+    let private = noisy().count() as u64;
+    let open_keys = noisy().filter(|d| d.open).count() as u64;
     let whole = if private == 0 { None } else { whole(facts, rules, preferences.mechanism, &mut reasons) };
     if let Some(refused) = Refused::from_reasons(reasons) {
         return Err(refused);
@@ -68,6 +72,10 @@ pub fn clear_with(facts: &PlanFacts, rules: &RuleSet, preferences: &Preferences)
     let mut charge = Charge { rho: Rho::ZERO, delta: if open_keys > 0 { per_run } else { Delta::ZERO } };
     for (index, draft) in drafts.into_iter().enumerate() {
         let leaf = match (draft, whole) {
+            (Some(Draft { leaf, keys, unit, rows_per_unit, statistical: Some(plan), .. }), _) => {
+                errors.extend(statistical::expected(index, &leaf.aggregates, &plan, rules.statistical()));
+                statistical::clearance(keys, unit, rows_per_unit, plan)
+            }
             (Some(draft), Some(whole)) => {
                 let aggregates = &draft.leaf.aggregates;
                 let leaf = finish(draft, whole.part(1, private), threshold).ok_or_else(too_small)?;
@@ -116,6 +124,7 @@ fn finish(draft: Draft<'_>, share: Share, threshold: Delta) -> Option<LeafCleara
         measures,
         rows_per_unit,
         charge: Charge { rho: plan.cost(share)?, delta },
+        statistical: None,
     })
 }
 
@@ -130,6 +139,7 @@ fn open_leaf(leaf: &Leaf) -> LeafClearance {
         estimators: Vec::new(),
         threshold: None,
         charge: Charge::ZERO,
+        statistical: None,
     }
 }
 
@@ -160,19 +170,21 @@ fn draft<'f>(
     let plan = plan(&mut walk, &rows, &leaf.aggregates, open, weights);
     let reach = reach(&rows, &keys, &plan, demand, rules);
     let unit = rows.unit_column();
+    let statistical =
+        (rows.class == ReleaseClass::Statistical).then(|| statistical::plan(&mut walk, &rows, leaf, &keys));
     if rows.per_unit > MOST_ROWS_PER_UNIT {
         // A join that is refused anyway has no meaningful number of rows.
         if !walk.reasons.iter().any(|r| r.code().starts_with("join/")) {
             walk.reasons.push(amplified());
         }
-    } else if unit.is_none() && plan.bounding(&reach).is_some() {
+    } else if statistical.is_none() && unit.is_none() && plan.bounding(&reach).is_some() {
         walk.reasons.push(
             Refusal::new("unit/lost", "内层查询须保留数据主体列", "the unit column must stay in the inner query")
                 .hint("在子查询的 SELECT 中保留主体列", "keep the unit column in the SELECT of the subquery"),
         );
     }
     reasons.append(&mut walk.reasons);
-    Some(Draft { leaf, class: rows.class, keys, unit, rows_per_unit: rows.per_unit, reach, plan, open })
+    Some(Draft { leaf, class: rows.class, keys, unit, rows_per_unit: rows.per_unit, reach, plan, open, statistical })
 }
 
 fn amplified() -> Refusal {

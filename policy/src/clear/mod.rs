@@ -12,11 +12,14 @@ mod limits;
 mod measures;
 mod per_unit;
 mod relation;
+mod statistical;
 mod usage;
 mod value;
 
 pub use decide::{clear, clear_with};
 pub(crate) use measures::Z95;
+pub(crate) use statistical::Output;
+pub use statistical::{StatisticalLeaf, Variable};
 
 use crate::accounting::Charge;
 use crate::facts::Literal;
@@ -117,6 +120,7 @@ pub struct LeafClearance {
     pub(crate) estimators: Vec<Estimator>,
     pub(crate) threshold: Option<Threshold>,
     pub(crate) charge: Charge,
+    pub(crate) statistical: Option<StatisticalLeaf>,
 }
 
 impl LeafClearance {
@@ -154,6 +158,11 @@ impl LeafClearance {
     /// Its part of the run's charge.
     pub fn charge(&self) -> Charge {
         self.charge
+    }
+
+    /// What is computed exactly under disclosure control; given where the class is `Statistical`, which has no measures.
+    pub fn statistical(&self) -> Option<&StatisticalLeaf> {
+        self.statistical.as_ref()
     }
 
     /// Whether cells below the noisy threshold are withheld (some key is open).

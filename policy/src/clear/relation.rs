@@ -83,6 +83,10 @@ impl Walk {
         Self { work, sources: Vec::new(), reasons: Vec::new() }
     }
 
+    pub(crate) fn work(&self) -> &Rc<Work> {
+        &self.work
+    }
+
     pub(crate) fn check(&mut self, origins: &Origins, usage: Usage, place: &str) {
         check(origins, usage, &self.sources, place, &mut self.reasons);
     }
@@ -150,6 +154,7 @@ impl Walk {
                     column: facts.name.clone(),
                     usages: facts.usages.clone(),
                     identifier: facts.class == ColumnClass::DirectIdentifier || (unit && private),
+                    sensitive: facts.class == ColumnClass::Sensitive,
                 });
                 let origins = Origins::from([(id, usage::Role::Value)]);
                 Column { value: Value::of_column(facts, &self.work), origins, unit }

@@ -55,6 +55,8 @@ pub(crate) struct Source {
     pub(crate) usages: BTreeSet<Usage>,
     /// A direct identifier or the unit column.
     pub(crate) identifier: bool,
+    /// A sensitive attribute.
+    pub(crate) sensitive: bool,
 }
 
 /// The columns that `expression` depends on, where `column` tells those of the input's columns. Recursion is bounded by

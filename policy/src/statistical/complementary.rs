@@ -17,6 +17,7 @@ const ZERO_COST: u64 = 1 << 40;
 pub(super) fn complement(
     shape: &Shape,
     values: &[Vec<i128>],
+    bases: &[i128],
     reasons: &[Option<Withheld>],
     rules: &StatisticalRules,
 ) -> Vec<usize> {
@@ -27,9 +28,9 @@ pub(super) fn complement(
         count => u64::try_from(count).unwrap_or(ZERO_COST).min(ZERO_COST - 1) + 1,
     };
     let primary: Vec<usize> = (0..reasons.len()).filter(|at| withheld[*at]).collect();
-    for variable in values {
+    for (variable, base) in values.iter().zip(bases) {
         for at in &primary {
-            let needed = protection(variable[*at], rules);
+            let needed = protection(variable[*at], *base, rules);
             for up in [true, false] {
                 let goal = if up { needed } else { needed.min(variable[*at]) };
                 while shape.slack(variable, &withheld, *at, up, goal) < goal {
@@ -51,9 +52,9 @@ pub(super) fn complement(
 }
 
 /// How far from its true value a withheld number must seem possible.
-fn protection(value: i128, rules: &StatisticalRules) -> i128 {
+fn protection(value: i128, base: i128, rules: &StatisticalRules) -> i128 {
     let percent = value.saturating_mul(i128::from(rules.p_percent())).saturating_add(99) / 100;
-    percent.max(i128::from(rules.rounding_base()))
+    percent.max(base)
 }
 
 /// The largest number that is still published: withholding it loosens the most.

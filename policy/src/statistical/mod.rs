@@ -5,16 +5,20 @@
 //! where that tells an attribute, complementary suppression so that margins do not give withheld cells away, rounding,
 //! and no cell that differs from a released one by a few units.
 //!
-//! The engine computes the cells; [`protect`] decides. What leaves says that a number is withheld and for which kind of
+//! The engine computes the cells; [`release()`] and [`protect`] decide. What leaves says that a number is withheld and for which kind of
 //! reason, never by which parameter.
 
+mod audit;
 mod complementary;
 mod flow;
 mod overlap;
+mod release;
 #[cfg(test)]
 mod tests;
 
+pub use audit::{Members, tells_of_few};
 pub use overlap::differs_too_little;
+pub use release::{Earlier, Mark, RawCell, StatisticalCells, StatisticalRow, release};
 
 use crate::refusal::{Refusal, Refused};
 use crate::rules::StatisticalRules;
@@ -43,6 +47,10 @@ pub struct Magnitude {
     /// What the largest units contribute, largest first; as many as the dominance rule asks for, at least two, fewer where
     /// there are fewer units.
     pub largest: Vec<i128>,
+    /// Units that contribute something.
+    pub contributors: u64,
+    /// Whether it is a number of rows, which nobody dominates.
+    pub counts: bool,
 }
 
 /// Which of a table's keys is an attribute that nobody should learn of all members of a group.
@@ -55,6 +63,8 @@ pub enum Sensitive {
     Columns,
     /// The key of the rows: within one column, no row may hold all or none.
     Rows,
+    /// Both are.
+    Both,
 }
 
 /// A one- or two-way table, with its margins or without.
@@ -64,6 +74,8 @@ pub struct Table {
     margins: bool,
     sensitive: Sensitive,
     entries: Vec<Entry>,
+    /// The rounding base of each variable, in its own steps.
+    bases: Vec<i128>,
 }
 
 impl Table {
@@ -82,7 +94,7 @@ impl Table {
         sensitive: Sensitive,
         entries: Vec<Entry>,
     ) -> Result<Self, Refused> {
-        let table = Self { rows, columns, margins, sensitive, entries };
+        let table = Self { rows, columns, margins, sensitive, entries, bases: Vec::new() };
         let all = table.width().saturating_mul(table.height());
         let widths = table.entries.first().map_or(0, |e| e.sums.len());
         let fits = rows > 0 && columns > 0 && all <= MAX_ENTRIES && table.entries.len() == all;
@@ -101,6 +113,19 @@ impl Table {
             return Err(fault("not-additive", "合计与分项之和不一致", "totals are not the sums of their cells").into());
         }
         Ok(table)
+    }
+
+    /// The same table with sums in finer steps than 1: how many steps each sum's rounding base has.
+    #[must_use]
+    pub fn with_bases(mut self, bases: Vec<i128>) -> Self {
+        self.bases = bases;
+        self
+    }
+
+    /// The rounding base of a variable; 0 is the count.
+    fn base(&self, variable: usize, rules: &StatisticalRules) -> i128 {
+        let own = variable.checked_sub(1).and_then(|at| self.bases.get(at));
+        own.copied().unwrap_or_else(|| i128::from(rules.rounding_base())).max(1)
     }
 
     fn width(&self) -> usize {
@@ -196,7 +221,8 @@ pub fn protect(table: &Table, rules: &StatisticalRules, overlapping: &[bool]) ->
     if table.margins {
         let variables = table.entries.first().map_or(0, |e| e.sums.len()) + 1;
         let values: Vec<Vec<i128>> = (0..variables).map(|v| table.values(v)).collect();
-        for at in complement(&table.shape(), &values, &reasons, rules) {
+        let bases: Vec<i128> = (0..variables).map(|v| table.base(v, rules)).collect();
+        for at in complement(&table.shape(), &values, &bases, &reasons, rules) {
             reasons[at] = Some(Withheld::Complementary);
         }
     }
@@ -208,7 +234,11 @@ pub fn protect(table: &Table, rules: &StatisticalRules, overlapping: &[bool]) ->
             sums: entry
                 .sums
                 .iter()
-                .map(|s| (s.total + i128::from(base / 2)) / i128::from(base) * i128::from(base))
+                .enumerate()
+                .map(|(at, sum)| {
+                    let base = table.base(at + 1, rules);
+                    (sum.total + base / 2) / base * base
+                })
                 .collect(),
         },
     });
@@ -221,13 +251,16 @@ pub fn judge(entry: &Entry, rules: &StatisticalRules) -> Option<Withheld> {
     if entry.units > 0 && entry.units < u64::from(rules.threshold()) {
         return Some(Withheld::TooFew);
     }
+    if entry.sums.iter().any(|s| s.contributors > 0 && s.contributors < u64::from(rules.threshold())) {
+        return Some(Withheld::TooFew);
+    }
     entry.sums.iter().any(|sum| is_dominated(sum, rules)).then_some(Withheld::Dominated)
 }
 
 /// p % rule: the second largest, knowing itself, may not come within p % of the largest: total − x₁ − x₂ ≥ p % x₁.
 /// (n, k) rule: the n largest may not make more than k % of the total.
 fn is_dominated(sum: &Magnitude, rules: &StatisticalRules) -> bool {
-    if sum.total == 0 {
+    if sum.total == 0 || sum.counts {
         return false;
     }
     let first = sum.largest.first().copied().unwrap_or(sum.total);
@@ -244,15 +277,15 @@ fn is_dominated(sum: &Magnitude, rules: &StatisticalRules) -> bool {
 
 /// Cells that hold all or none of their row's (or column's) count.
 fn whole_groups(table: &Table, reasons: &mut [Option<Withheld>]) {
-    let lines: Vec<Vec<usize>> = match table.sensitive {
-        Sensitive::Neither => return,
-        Sensitive::Columns => {
-            (0..table.rows).map(|r| (0..table.columns).map(|c| r * table.width() + c).collect()).collect()
-        }
-        Sensitive::Rows => {
-            (0..table.columns).map(|c| (0..table.rows).map(|r| r * table.width() + c).collect()).collect()
-        }
-    };
+    let along = |r: usize| -> Vec<usize> { (0..table.columns).map(|c| r * table.width() + c).collect() };
+    let down = |c: usize| -> Vec<usize> { (0..table.rows).map(|r| r * table.width() + c).collect() };
+    let mut lines = Vec::new();
+    if matches!(table.sensitive, Sensitive::Columns | Sensitive::Both) {
+        lines.extend((0..table.rows).map(along));
+    }
+    if matches!(table.sensitive, Sensitive::Rows | Sensitive::Both) {
+        lines.extend((0..table.columns).map(down));
+    }
     for line in lines {
         let total: u64 = line.iter().map(|at| table.entries[*at].count).sum();
         for at in line {

@@ -18,7 +18,7 @@ fn magnitude(contributions: &[i128]) -> Magnitude {
     largest.sort_unstable_by(|a, b| b.cmp(a));
     let total = largest.iter().sum();
     largest.truncate(3);
-    Magnitude { total, largest }
+    Magnitude { total, largest, contributors: 20, counts: false }
 }
 
 /// A two-way table of counts with all margins.
@@ -64,7 +64,7 @@ fn sums_that_one_or_two_units_make_are_withheld() {
     assert_eq!(judge_sum(&[700]), Some(Withheld::Dominated));
     assert_eq!(judge_sum(&[0, 0]), None);
     // Not knowing who makes a sum is no excuse.
-    let blind = Magnitude { total: 9, largest: Vec::new() };
+    let blind = Magnitude { total: 9, largest: Vec::new(), contributors: 20, counts: false };
     assert_eq!(judge(&Entry { units: 20, count: 20, sums: vec![blind] }, &rules()), Some(Withheld::Dominated));
 }
 
@@ -127,7 +127,8 @@ fn tables_that_do_not_add_up_are_refused() {
     assert_eq!(code(0, 2, false, vec![]), ["statistical/shape"]);
     assert_eq!(code(usize::MAX, 2, true, vec![]), ["statistical/shape"]);
     assert_eq!(code(1, MAX_ENTRIES + 1, false, vec![entry(1); MAX_ENTRIES + 1]), ["statistical/shape"]);
-    let negative = Entry { sums: vec![Magnitude { total: -1, largest: vec![] }], ..entry(20) };
+    let negative =
+        Entry { sums: vec![Magnitude { total: -1, largest: vec![], contributors: 20, counts: false }], ..entry(20) };
     assert_eq!(code(1, 1, false, vec![negative]), ["statistical/negative"]);
     assert!(code(1, MAX_ENTRIES, false, vec![entry(10); MAX_ENTRIES]).is_empty());
 }

@@ -2,6 +2,7 @@
 
 use crate::functions::failed;
 use crate::plan::{Planned, measure_plan};
+use crate::statistical::{self, UnitCells};
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Date32Type, Decimal128Type, Int64Type};
@@ -35,6 +36,14 @@ impl fmt::Debug for Charged {
     }
 }
 
+/// What a leaf computed.
+pub(crate) enum LeafCells {
+    /// Sums for the noise of the class `personal`.
+    Sums(Vec<RawCell>),
+    /// Units for the disclosure control of the class `statistical`.
+    Units(UnitCells),
+}
+
 /// The exact sums of every leaf. They never leave: only the gate takes them.
 ///
 /// ```compile_fail,E0451
@@ -51,7 +60,7 @@ impl fmt::Debug for Charged {
 pub struct Executed {
     planned: Recorded<Planned>,
     seed: Seed,
-    cells: Vec<Vec<RawCell>>,
+    cells: Vec<LeafCells>,
 }
 
 impl fmt::Debug for Executed {
@@ -66,7 +75,7 @@ impl Executed {
         self.planned.get()
     }
 
-    pub(crate) fn into_parts(self) -> (Recorded<Planned>, Seed, Vec<Vec<RawCell>>) {
+    pub(crate) fn into_parts(self) -> (Recorded<Planned>, Seed, Vec<LeafCells>) {
         (self.planned, self.seed, self.cells)
     }
 }
@@ -75,11 +84,13 @@ impl Executed {
 ///
 /// # Errors
 /// `run/failed`, whatever it was: what goes wrong over private rows may depend on them.
-pub(crate) async fn execute(charged: Charged) -> Result<Executed> {
+///
+/// `unit_key` keys the digests of units under disclosure control.
+pub(crate) async fn execute(charged: Charged, unit_key: [u8; 32]) -> Result<Executed> {
     let Charged { planned, seed } = charged;
     let mut cells = Vec::new();
     for (index, leaf) in planned.get().leaves().iter().enumerate() {
-        cells.push(execute_leaf(planned.get(), leaf, index, &seed).await?);
+        cells.push(execute_leaf(planned.get(), leaf, index, &seed, unit_key).await?);
     }
     Ok(Executed { planned, seed: Seed::from_bytes(seed), cells })
 }
@@ -89,8 +100,12 @@ async fn execute_leaf(
     leaf: &crate::plan::PrivateLeaf,
     index: usize,
     seed: &[u8; 32],
-) -> Result<Vec<RawCell>> {
+    unit_key: [u8; 32],
+) -> Result<LeafCells> {
     let clearance = planned.clearance().leaves().get(index).ok_or_else(failed)?;
+    if clearance.statistical().is_some() {
+        return Ok(LeafCells::Units(statistical::execute_leaf(planned, leaf, clearance, unit_key).await?));
+    }
     let plan = measure_plan(leaf, clearance, pick_seed(seed, index))?;
     let state = planned.state();
     let physical = state.create_physical_plan(&plan).await?;
@@ -100,7 +115,7 @@ async fn execute_leaf(
     for batch in &batches {
         cells_of(batch, keys, measures, &mut cells)?;
     }
-    Ok(cells)
+    Ok(LeafCells::Sums(cells))
 }
 
 /// The seed of the choice of groups: apart from that of the noise.
@@ -128,7 +143,7 @@ fn cells_of(batch: &RecordBatch, keys: usize, measures: usize, cells: &mut Vec<R
     Ok(())
 }
 
-fn sums_of(column: &ArrayRef) -> Result<Vec<i128>> {
+pub(crate) fn sums_of(column: &ArrayRef) -> Result<Vec<i128>> {
     if let Some(counts) = column.as_primitive_opt::<Int64Type>() {
         return Ok(counts.iter().map(|v| i128::from(v.unwrap_or(0))).collect());
     }
@@ -136,7 +151,7 @@ fn sums_of(column: &ArrayRef) -> Result<Vec<i128>> {
     Ok(sums.iter().map(|v| v.unwrap_or(0)).collect())
 }
 
-fn literals_of(column: &ArrayRef) -> Result<Vec<Literal>> {
+pub(crate) fn literals_of(column: &ArrayRef) -> Result<Vec<Literal>> {
     let to = |t: &DataType| cast(column, t).map_err(|_| failed());
     Ok(match column.data_type() {
         DataType::Boolean => column.as_boolean().iter().map(|v| v.map_or(Literal::Null, Literal::Bool)).collect(),

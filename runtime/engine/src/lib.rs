@@ -17,6 +17,7 @@ mod plan;
 pub mod product;
 pub mod registry;
 mod release;
+mod statistical;
 mod text;
 pub mod verify;
 

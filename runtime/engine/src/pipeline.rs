@@ -17,6 +17,7 @@ use crate::plan::{Planned, prepare};
 use crate::product::{AggregateProduct, Arguments, Body, Product};
 use crate::registry::{self, ChargeError, Digest, NewRelease, NewRun, RunState};
 use crate::release::{Format, Released, gate, read_arrow};
+use crate::statistical::Session;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -104,17 +105,32 @@ pub(crate) async fn run(domain: &Domain, request: &RunRequest) -> Result<RunAnsw
         Err(error) => return Err(use_.refuse_after(error).await),
     };
 
-    let executed = match use_.unless_stopped(tokio::time::timeout(WALL_LIMIT, execute(charged))).await? {
+    let unit_key = domain.home.salt("units");
+    let executed = match use_.unless_stopped(tokio::time::timeout(WALL_LIMIT, execute(charged, unit_key))).await? {
         Ok(Ok(executed)) => use_.record_executed(executed).await?,
         Ok(Err(_)) | Err(_) => return Err(use_.fail().await),
     };
-    let released = match use_.unless_stopped(gate(executed, domain.rules.open().max_rows())).await? {
+    // From the look into the history until the release stands in it nobody else may release.
+    let mut session = None;
+    if executed.get().planned().clearance().leaves().iter().any(|leaf| leaf.statistical().is_some()) {
+        session = match Session::open(domain, &resolved).await {
+            Ok(session) => Some(session),
+            Err(_) => return Err(use_.fail().await),
+        };
+    }
+    let gate = gate(executed, domain.rules.open().max_rows(), session.as_mut());
+    let released = match use_.unless_stopped(gate).await? {
         Ok(released) => released,
         Err(_) => return Err(use_.fail().await),
     };
+    let cells = match session.as_mut().map(Session::finish) {
+        None => Vec::new(),
+        Some(Ok(cells)) => cells.to_vec(),
+        Some(Err(_)) => return Err(use_.fail().await),
+    };
     // Shared with other releases, never with a suspension: what is decided here has left before one is in force.
     let _leaving = domain.running.releasing().await;
-    match use_.record_released(released, facts).await {
+    match use_.record_released(released, facts, &cells).await {
         Err(DomainError::Refused(refused)) if is_stop(&refused) => Err(use_.stopped(refused.into()).await),
         other => other,
     }
@@ -361,7 +377,12 @@ impl Use<'_> {
     }
 
     /// Stores the release, records it, and only then gives it out, with its receipt.
-    async fn record_released(&self, released: Released, facts: Facts) -> Result<RunAnswer, DomainError> {
+    async fn record_released(
+        &self,
+        released: Released,
+        facts: Facts,
+        cells: &[registry::ReleasedCell],
+    ) -> Result<RunAnswer, DomainError> {
         let failed = |_| DomainError::run_failed();
         let arrow = released.write(Format::Arrow).map_err(failed)?;
         let mut digests = Map::new();
@@ -389,7 +410,7 @@ impl Use<'_> {
             file_digest,
             release: &serde_json::to_string(&kept).map_err(|_| DomainError::run_failed())?,
         };
-        self.domain.store.record_release(release, note.at, note.audit()?).await?;
+        self.domain.store.record_release_with_cells(release, cells, note.at, note.audit()?).await?;
         let recorded: Recorded<Released> = self.domain.settle(note, released).await?;
         let (released, position) = recorded.into_parts();
         let receipt = self.receipt(&position, body).await?;

@@ -11,7 +11,7 @@ mod views;
 pub use budget::BudgetView;
 pub(crate) use running::Ticket;
 pub(crate) use sources::{Behind, Resolved};
-pub(crate) use submit::{CheckedModel, product_facts};
+pub(crate) use submit::{CheckedModel, files_digest, product_facts};
 pub use submit::{GrantRequest, Submission};
 pub use suspend::{MAX_REASON, MAX_RELEASES, ReleaseView, StateChangeView, Stopped};
 pub use views::{Checkup, ColumnView, DatasetView, Expected, GrantView, InstitutionView, ModelView, ProductView};
@@ -49,6 +49,8 @@ pub struct Domain {
     pub(crate) policies: Policies,
     pub(crate) runtime: Arc<RuntimeEnv>,
     pub(crate) running: running::Running,
+    /// The numbers of units under disclosure control; who holds it may compare with the history and add to it.
+    pub(crate) units: tokio::sync::Mutex<Option<crate::statistical::UnitIndex>>,
     clock: Clock,
 }
 
@@ -126,6 +128,7 @@ impl Domain {
             policies,
             runtime,
             running: running::Running::default(),
+            units: tokio::sync::Mutex::default(),
             clock,
         })
     }

@@ -5,12 +5,14 @@ mod author;
 mod bounded;
 mod code;
 mod model;
+mod row;
 mod sum;
 
 pub(crate) use author::{CLAMP, WIDTH_BUCKET, author_functions};
 pub(crate) use bounded::{Grid, Limit, Pick};
 pub(crate) use code::Code;
 pub(crate) use model::{RowModel, UnitModel, sql_name};
+pub(crate) use row::RowDigest;
 pub(crate) use sum::sum128;
 
 use datafusion::arrow::array::{ArrayRef, Float64Array};

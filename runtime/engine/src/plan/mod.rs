@@ -13,10 +13,12 @@ mod public;
 mod relation;
 mod source;
 mod sql;
+mod statistical;
 
 pub(crate) use planned::check_verification;
 pub use planned::{Checked, Planned};
 pub(crate) use planned::{check, prepare};
-pub(crate) use private::{PrivateLeaf, measure_plan};
+pub(crate) use private::{PrivateLeaf, UNIT, measure_plan};
 pub(crate) use public::{ReleasedLeaf, public_plan};
 pub(crate) use source::{Source, Sources};
+pub(crate) use statistical::{ROWS, unit_plan};

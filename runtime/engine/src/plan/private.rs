@@ -31,7 +31,8 @@ pub(crate) struct PrivateLeaf {
 /// Declared text domains by (table, column).
 pub(crate) type Domains = HashMap<(String, String), Vec<String>>;
 
-const UNIT: &str = "yunei_unit";
+/// The unit in the plans of leaves.
+pub(crate) const UNIT: &str = "yunei_unit";
 
 /// The plan whose rows are a leaf's cells. `pick_seed` decides which groups a unit keeps where it may not keep all.
 pub(crate) fn measure_plan(leaf: &PrivateLeaf, clearance: &LeafClearance, pick_seed: u64) -> Result<LogicalPlan> {
@@ -103,11 +104,11 @@ impl Contributions {
     }
 }
 
-fn key(at: usize) -> String {
+pub(super) fn key(at: usize) -> String {
     format!("k{at}")
 }
 
-fn sum(expr: Expr) -> Expr {
+pub(super) fn sum(expr: Expr) -> Expr {
     sum128().call(vec![expr])
 }
 
@@ -124,7 +125,7 @@ fn sums(measures: &[Measure], units_are_rows: impl Fn(&Measure) -> bool) -> Vec<
         .collect()
 }
 
-fn group(plan: LogicalPlan, keys: Vec<Expr>, mut aggregates: Vec<Expr>) -> Result<LogicalPlan> {
+pub(super) fn group(plan: LogicalPlan, keys: Vec<Expr>, mut aggregates: Vec<Expr>) -> Result<LogicalPlan> {
     if aggregates.is_empty() {
         aggregates.push(count(lit(1i64)).alias("yunei_rows"));
     }
@@ -210,7 +211,7 @@ fn contribution(measure: &Measure, arguments: &[Vec<Expr>]) -> Result<Option<Exp
     })
 }
 
-fn arguments_of(node: &Aggregate) -> Result<Vec<Vec<Expr>>> {
+pub(super) fn arguments_of(node: &Aggregate) -> Result<Vec<Vec<Expr>>> {
     node.aggr_expr
         .iter()
         .map(|expr| match expr.clone().unalias() {
@@ -221,7 +222,7 @@ fn arguments_of(node: &Aggregate) -> Result<Vec<Vec<Expr>>> {
 }
 
 /// Makes sure that the unit column is among a plan's columns, and names it.
-fn carry_unit(plan: LogicalPlan) -> Result<(LogicalPlan, Expr)> {
+pub(super) fn carry_unit(plan: LogicalPlan) -> Result<(LogicalPlan, Expr)> {
     if let Some(at) = unit_columns(&plan).first() {
         let column = Expr::Column(Column::from(plan.schema().qualified_field(*at)));
         return Ok((plan, column));
@@ -256,7 +257,11 @@ fn column_of(expr: &Expr) -> Result<Column> {
 }
 
 /// Each model call of keys and arguments becomes a column computed once per row.
-fn call_models_once(input: LogicalPlan, keys: &mut [Expr], arguments: &mut [Vec<Expr>]) -> Result<LogicalPlan> {
+pub(super) fn call_models_once(
+    input: LogicalPlan,
+    keys: &mut [Expr],
+    arguments: &mut [Vec<Expr>],
+) -> Result<LogicalPlan> {
     let mut calls: Vec<Expr> = Vec::new();
     for expr in keys.iter_mut().chain(arguments.iter_mut().flatten()) {
         let replaced = std::mem::take(expr).transform_down(|e| match &e {
@@ -284,7 +289,7 @@ fn call_models_once(input: LogicalPlan, keys: &mut [Expr], arguments: &mut [Vec<
 }
 
 /// The text domains of a plan's columns, by flat name.
-fn domains_of(plan: &LogicalPlan, domains: &Domains) -> HashMap<Column, Vec<String>> {
+pub(super) fn domains_of(plan: &LogicalPlan, domains: &Domains) -> HashMap<Column, Vec<String>> {
     let mut found = HashMap::new();
     for (at, (qualifier, field)) in plan.schema().iter().enumerate() {
         if let Some(values) = super::leaves::origin(plan, at).and_then(|origin| domains.get(&origin)) {
@@ -294,7 +299,7 @@ fn domains_of(plan: &LogicalPlan, domains: &Domains) -> HashMap<Column, Vec<Stri
     found
 }
 
-fn encode_texts(plan: LogicalPlan, domains: &Domains) -> Result<LogicalPlan> {
+pub(super) fn encode_texts(plan: LogicalPlan, domains: &Domains) -> Result<LogicalPlan> {
     let encoded = plan.transform_up(|node| {
         let mut known = HashMap::new();
         for input in node.inputs() {
@@ -311,7 +316,7 @@ fn encode_texts(plan: LogicalPlan, domains: &Domains) -> Result<LogicalPlan> {
 }
 
 /// Texts that enter a model become the codes of their declared domain.
-fn encode_text(expr: Expr, domains: &HashMap<Column, Vec<String>>) -> Result<Expr> {
+pub(super) fn encode_text(expr: Expr, domains: &HashMap<Column, Vec<String>>) -> Result<Expr> {
     let encode = |args: Vec<Expr>| -> Vec<Expr> {
         args.into_iter()
             .map(|arg| match &arg {

@@ -3,6 +3,7 @@
 //! Whatever changes state writes its audit entry into an outbox in the same transaction, so that neither can be there
 //! without the other. All times are milliseconds since 1970 and are passed in.
 
+mod cells;
 mod datasets;
 mod digest;
 mod error;
@@ -19,6 +20,7 @@ mod states;
 mod store;
 mod subject;
 
+pub use cells::ReleasedCell;
 pub use digest::{Digest, NotADigest};
 pub use error::{Kind, StoreError};
 pub use files::{FileStore, MAX_FILE_BYTES};

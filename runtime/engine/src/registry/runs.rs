@@ -140,6 +140,30 @@ fn release((question, run, file, release, receipt, at): ReleaseRow) -> Result<Re
     Ok(Release { question: digest_from(&question)?, run, file_digest: digest_from(&file)?, release, receipt, at })
 }
 
+/// Records a release within a change.
+pub(super) async fn add_release(tx: &mut Tx, new: NewRelease<'_>, at: i64) -> Result<(), StoreError> {
+    if new.release.len() > MAX_RELEASE {
+        return Err(StoreError::Limit("release"));
+    }
+    let run = advance(tx, new.run, RunState::Released, at).await?;
+    standing::check(tx, &run).await?;
+    let added = sqlx::query(
+        "INSERT INTO releases (question, run_id, file_digest, release, at) VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(new.question.to_string())
+    .bind(new.run)
+    .bind(new.file_digest.to_string())
+    .bind(new.release)
+    .bind(at)
+    .execute(&mut **tx)
+    .await?;
+    if added.rows_affected() == 0 {
+        return Err(StoreError::exists(Kind::Release, new.question.to_string()));
+    }
+    Ok(())
+}
+
 impl Store {
     /// Records that a run begins, authorised.
     ///
@@ -291,26 +315,8 @@ impl Store {
     /// [`StoreError::Halted`] where what the run rests on does not stand any more;
     /// [`StoreError::NotFound`]; [`StoreError::State`]; [`StoreError::Limit`].
     pub async fn record_release(&self, new: NewRelease<'_>, at: i64, audit: AuditEntry<'_>) -> Result<(), StoreError> {
-        if new.release.len() > MAX_RELEASE {
-            return Err(StoreError::Limit("release"));
-        }
         let mut tx = self.begin().await?;
-        let run = advance(&mut tx, new.run, RunState::Released, at).await?;
-        standing::check(&mut tx, &run).await?;
-        let added = sqlx::query(
-            "INSERT INTO releases (question, run_id, file_digest, release, at) VALUES (?, ?, ?, ?, ?)
-             ON CONFLICT DO NOTHING",
-        )
-        .bind(new.question.to_string())
-        .bind(new.run)
-        .bind(new.file_digest.to_string())
-        .bind(new.release)
-        .bind(at)
-        .execute(&mut *tx)
-        .await?;
-        if added.rows_affected() == 0 {
-            return Err(StoreError::exists(Kind::Release, new.question.to_string()));
-        }
+        add_release(&mut tx, new, at).await?;
         Self::commit(tx, audit).await
     }
 

@@ -22,6 +22,7 @@ const READERS: u32 = 4;
 
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "registry", include_str!("../../migrations/0001_registry.sql")),
+    (110, "statistical", include_str!("../../migrations/0110_statistical.sql")),
     (140, "standing", include_str!("../../migrations/0140_standing.sql")),
 ];
 

@@ -6,14 +6,15 @@ mod write;
 pub use write::Format;
 pub(crate) use write::read_arrow;
 
-use crate::execute::Executed;
+use crate::execute::{Executed, LeafCells};
 use crate::functions::failed;
 use crate::plan::{Planned, public_plan};
+use crate::statistical::Session;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::concat_batches;
-use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion::common::Result;
-use datafusion::logical_expr::LogicalPlanBuilder;
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::{Column, Result};
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::collect;
 use datafusion::prelude::Expr;
 use std::fmt;
@@ -23,7 +24,8 @@ use yunei_policy::release::release;
 use yunei_policy::words::ReleaseClass;
 
 /// What left: the only values that may leave. Its columns are the product's; where a number carries an interval, two more
-/// columns follow at the end, `<name>_low` and `<name>_high` (95 %).
+/// columns follow at the end, `<name>_low` and `<name>_high` (95 %); under disclosure control one does, `<name>_withheld`: the
+/// kind of reason where the number is not there.
 ///
 /// Only the gate makes one:
 ///
@@ -70,11 +72,17 @@ impl Released {
     }
 }
 
-/// Adds the noise, completes the grids, runs the public part on what was released.
+/// Adds the noise or protects the tables, completes the grids, runs the public part on what was released. `session` is asked
+/// for leaves under disclosure control.
 ///
 /// # Errors
 /// `run/failed`: says nothing, since data was open.
-pub(crate) async fn gate(executed: Recorded<Executed>, max_rows: u64) -> Result<Released> {
+pub(crate) async fn gate(
+    executed: Recorded<Executed>,
+    max_rows: u64,
+    session: Option<&mut Session<'_>>,
+) -> Result<Released> {
+    let mut session = session;
     let (executed, _) = executed.into_parts();
     let (planned, seed, cells) = executed.into_parts();
     let planned = planned.get();
@@ -82,8 +90,16 @@ pub(crate) async fn gate(executed: Recorded<Executed>, max_rows: u64) -> Result<
     for (index, (cells, leaf)) in cells.into_iter().zip(planned.leaves()).enumerate() {
         let clearance = planned.clearance().leaves().get(index).ok_or_else(failed)?;
         let number = u32::try_from(index).map_err(|_| failed())?;
-        let released = release(clearance, cells, &seed, number).map_err(|_| failed())?;
-        leaves.push(table::released_leaf(leaf.node.clone(), &released)?);
+        leaves.push(match cells {
+            LeafCells::Sums(cells) => {
+                let released = release(clearance, cells, &seed, number).map_err(|_| failed())?;
+                table::released_leaf(leaf.node.clone(), &released)?
+            }
+            LeafCells::Units(cells) => {
+                let released = session.as_mut().ok_or_else(failed)?.release(clearance, cells)?;
+                table::protected_leaf(leaf.node.clone(), &released)?
+            }
+        });
     }
     let (batch, columns) = run_public(planned, &leaves, max_rows).await?;
     Ok(Released { batch, columns, class: planned.clearance().class(), question: planned.question().to_owned() })
@@ -102,6 +118,12 @@ async fn run_public(
     let mut fields = names.clone();
     for (name, ends) in names.iter().zip(&ends) {
         if let Some((low, high)) = ends {
+            // Under disclosure control there is a mark where a number is withheld, and no interval.
+            if is_mark(&plan, low) {
+                outputs.push(Expr::Column(low.clone()));
+                fields.push(format!("{name}_withheld"));
+                continue;
+            }
             outputs.push(Expr::Column(low.clone()));
             outputs.push(Expr::Column(high.clone()));
             fields.push(format!("{name}_low"));
@@ -119,6 +141,11 @@ async fn run_public(
         return Err(failed());
     }
     Ok((rename(&batch, &fields)?, names.len()))
+}
+
+fn is_mark(plan: &LogicalPlan, column: &Column) -> bool {
+    let found = plan.schema().index_of_column(column).map(|at| plan.schema().field(at).data_type().clone());
+    matches!(found, Ok(DataType::Utf8))
 }
 
 /// Gives the columns their final names; a name that stands twice gets a number.

@@ -13,6 +13,7 @@ use datafusion::logical_expr::Aggregate;
 use std::sync::Arc;
 use yunei_policy::facts::Literal;
 use yunei_policy::release::ReleasedCells;
+use yunei_policy::statistical::{Mark, StatisticalCells};
 
 /// Columns `k0…` of the keys, then `v0, l0, h0, v1, …`: value, low and high of each aggregate.
 pub(super) fn released_leaf(node: Aggregate, cells: &ReleasedCells) -> Result<ReleasedLeaf> {
@@ -34,6 +35,30 @@ pub(super) fn released_leaf(node: Aggregate, cells: &ReleasedCells) -> Result<Re
             .push((format!("l{i}"), Arc::new(estimates.iter().map(|e| e.map(|e| e.low())).collect::<Float64Array>())));
         columns
             .push((format!("h{i}"), Arc::new(estimates.iter().map(|e| e.map(|e| e.high())).collect::<Float64Array>())));
+    }
+    let fields: Vec<Field> =
+        columns.iter().map(|(name, array)| Field::new(name, array.data_type().clone(), true)).collect();
+    let schema: SchemaRef = Arc::new(Schema::new(fields));
+    let batch = RecordBatch::try_new(Arc::clone(&schema), columns.into_iter().map(|(_, a)| a).collect())
+        .map_err(|_| failed())?;
+    Ok(ReleasedLeaf { node, table: Arc::new(MemTable::try_new(schema, vec![vec![batch]])?) })
+}
+
+/// The same of a leaf under disclosure control: in the place of `l` and `h` stands the mark, as text.
+pub(super) fn protected_leaf(node: Aggregate, cells: &StatisticalCells) -> Result<ReleasedLeaf> {
+    let keys = node.group_expr.len();
+    let mut columns: Vec<(String, ArrayRef)> = Vec::new();
+    for (i, field) in node.schema.fields().iter().take(keys).enumerate() {
+        let literals: Vec<&Literal> = cells.rows().iter().filter_map(|row| row.key().get(i)).collect();
+        columns.push((format!("k{i}"), key_array(&literals, field.data_type())?));
+    }
+    let marks: ArrayRef =
+        Arc::new(cells.rows().iter().map(|row| row.mark().map(Mark::as_str)).collect::<StringArray>());
+    for i in 0..node.aggr_expr.len() {
+        let values = cells.rows().iter().map(|row| row.values().get(i).copied().flatten());
+        columns.push((format!("v{i}"), Arc::new(values.collect::<Float64Array>())));
+        columns.push((format!("l{i}"), Arc::clone(&marks)));
+        columns.push((format!("h{i}"), Arc::clone(&marks)));
     }
     let fields: Vec<Field> =
         columns.iter().map(|(name, array)| Field::new(name, array.data_type().clone(), true)).collect();
