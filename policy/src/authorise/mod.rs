@@ -1,8 +1,10 @@
 //! Who may do what: Cedar policies over role, institution, grant, purpose, period and state. Default deny.
 
 mod policies;
+mod scope;
 
 pub use policies::{MAX_POLICY_BYTES, Policies};
+pub use scope::{Scope, Scopes};
 
 use crate::refusal::{Refusal, Refused};
 use crate::words::{Role, State};
@@ -52,11 +54,27 @@ pub enum Action {
     End,
     /// Add an institution.
     AddInstitution,
+    /// Use the interface at all: asked of every request that comes over the network.
+    Connect,
+    /// Read the catalogue: datasets, models, products and what is public of them.
+    ReadCatalogue,
+    /// Read the records of institutions: all of them on the domain, one's own on an institution.
+    ReadInstitution,
+    /// Read grants; likewise.
+    ReadGrant,
+    /// Read runs and their receipts; likewise.
+    ReadRun,
+    /// Fetch what a run of the product released.
+    ReadResult,
+    /// Issue, list and revoke an institution's tokens and keys.
+    ManageCredential,
+    /// Put other policies into force.
+    ChangePolicy,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Action; 18] = [
+    pub const ALL: [Action; 26] = [
         Action::RegisterDataset,
         Action::ApproveDataset,
         Action::WithdrawDataset,
@@ -75,6 +93,14 @@ impl Action {
         Action::Resume,
         Action::End,
         Action::AddInstitution,
+        Action::Connect,
+        Action::ReadCatalogue,
+        Action::ReadInstitution,
+        Action::ReadGrant,
+        Action::ReadRun,
+        Action::ReadResult,
+        Action::ManageCredential,
+        Action::ChangePolicy,
     ];
 
     /// Its name in the policies.
@@ -98,6 +124,14 @@ impl Action {
             Action::Resume => "Resume",
             Action::End => "End",
             Action::AddInstitution => "AddInstitution",
+            Action::Connect => "Connect",
+            Action::ReadCatalogue => "ReadCatalogue",
+            Action::ReadInstitution => "ReadInstitution",
+            Action::ReadGrant => "ReadGrant",
+            Action::ReadRun => "ReadRun",
+            Action::ReadResult => "ReadResult",
+            Action::ManageCredential => "ManageCredential",
+            Action::ChangePolicy => "ChangePolicy",
         }
     }
 }

@@ -203,10 +203,15 @@ fn the_table_of_roles_and_actions() {
             Action::ApproveDataset | Action::OpenEpoch => Resource::Dataset(item("d", state, "them")),
             Action::WithdrawDataset => Resource::Dataset(item("d", state, "me")),
             Action::ApproveModel => Resource::Model(item("m", state, "them")),
-            Action::ApproveProduct | Action::AddGrant | Action::Run | Action::Verify | Action::Replay => {
-                Resource::Product(product(&purposes, kind, state))
+            Action::ApproveProduct
+            | Action::AddGrant
+            | Action::Run
+            | Action::Verify
+            | Action::Replay
+            | Action::ReadResult => Resource::Product(product(&purposes, kind, state)),
+            Action::Suspend | Action::Resume | Action::End | Action::ManageCredential => {
+                Resource::Institution(item("other", state, ""))
             }
-            Action::Suspend | Action::Resume | Action::End => Resource::Institution(item("other", state, "")),
             _ => Resource::Domain,
         };
         write!(table, "{:<16}", action.as_str()).unwrap();
@@ -229,6 +234,29 @@ fn the_table_of_roles_and_actions() {
         table.push('\n');
     }
     insta::assert_snapshot!("roles_and_actions", table);
+}
+
+/// Everybody may see and manage what is its own, and only the authority what is not.
+#[test]
+fn ones_own_records_and_credentials() {
+    for action in [Action::ReadInstitution, Action::ReadGrant, Action::ReadRun, Action::ManageCredential] {
+        for role in ROLES {
+            let ask = |id| {
+                let request = Request {
+                    institution: institution(role),
+                    action,
+                    resource: Resource::Institution(item(id, State::Approved, "")),
+                    grants: &[],
+                    purpose: None,
+                    now_millis: NOW,
+                };
+                authorise(&request, &SHIPPED).map_or_else(|refused| refused.codes(), |_| Vec::new())
+            };
+            assert!(ask("me").is_empty(), "{role} {action:?}");
+            let others = ask("other");
+            assert_eq!(others.is_empty(), role == Role::Authority, "{role} {action:?}: {others:?}");
+        }
+    }
 }
 
 #[test]

@@ -131,6 +131,22 @@ impl Home {
         Ok((rules, policies))
     }
 
+    /// The schema that policies have to fit.
+    pub(crate) fn schema(&self) -> Result<String, DomainError> {
+        fs::read_to_string(self.root.join("policy/schema.cedarschema"))
+            .map_err(|e| DomainError::io("schema.cedarschema", &e))
+    }
+
+    /// Puts other policies in the place of the present ones, whole or not at all.
+    pub(crate) fn replace_policies(&self, text: &str) -> Result<(), DomainError> {
+        let folder = self.root.join("policy");
+        let draft = folder.join(format!("policies.cedar.{}.new", hex::encode(&random_seed()?[..8])));
+        let io = |e: std::io::Error| DomainError::io("policies.cedar", &e);
+        write_new(&draft, text.as_bytes()).map_err(io)?;
+        fs::rename(&draft, folder.join("policies.cedar")).map_err(io)?;
+        sync_folder(&folder).map_err(io)
+    }
+
     /// The domain's name.
     pub(crate) fn name(&self) -> &str {
         &self.name

@@ -9,7 +9,7 @@
 //! log. Whatever fails after data was opened is one opaque `run/failed`.
 
 use crate::catalogue::verify_unchanged;
-use crate::domain::{Domain, Resolved, Ticket, fresh_id, product_facts};
+use crate::domain::{Domain, Resolved, Ticket, product_facts};
 use crate::error::DomainError;
 use crate::execute::{Charged, execute};
 use crate::home::random_seed;
@@ -66,8 +66,7 @@ pub struct RunAnswer {
 ///
 /// # Errors
 /// All the reasons why it is refused; `run/failed` for anything after data was opened.
-pub(crate) async fn run(domain: &Domain, request: &RunRequest) -> Result<RunAnswer, DomainError> {
-    let id = fresh_id("run", domain.now())?;
+pub(crate) async fn run(domain: &Domain, id: &str, request: &RunRequest) -> Result<RunAnswer, DomainError> {
     let (record, product) = domain.product_record(&request.product).await?;
     let Body::Aggregate(aggregate) = product.body() else {
         return Err(Refusal::new(
@@ -77,8 +76,8 @@ pub(crate) async fn run(domain: &Domain, request: &RunRequest) -> Result<RunAnsw
         )
         .into());
     };
-    let ticket = domain.running.enter(&id, &request.institution, &product);
-    let use_ = Use { domain, id: &id, request, product: &product, aggregate, ticket: &ticket };
+    let ticket = domain.running.enter(id, &request.institution, &product);
+    let use_ = Use { domain, id, request, product: &product, aggregate, ticket: &ticket };
 
     let (authorised, grant) =
         match authorise_use(domain, &record, &product, Action::Run, &request.institution, &request.purpose).await {
@@ -185,7 +184,7 @@ pub(crate) async fn authorise_use(
         purpose: Some(purpose),
         now_millis: now,
     };
-    let authorised = authorise(&request, &domain.policies)?;
+    let authorised = authorise(&request, &domain.policies())?;
     // Any grant that is in force for the purpose bears the use; the oldest one first.
     let bears = |g: &&registry::Grant| {
         g.state == State::Approved
@@ -330,7 +329,7 @@ impl Use<'_> {
         let _leaving = self.domain.running.releasing().await;
         let note =
             self.domain.note("run.repeated", self.about().into_iter().chain([("first", first.clone().into())]))?;
-        self.domain.store.set_run_state(self.id, RunState::Repeated, note.at, note.audit()?).await?;
+        self.domain.store.repeat_run(self.id, &question, note.at, note.audit()?).await?;
         self.domain.settle_only(note).await?;
         let released = Released::from_record(batch, kept.columns, kept.class, planned.question().to_owned());
         Ok(Some(RunAnswer { run: first, released, receipt, epsilon: 0.0, delta: 0.0, repeated: true }))
@@ -390,6 +389,8 @@ impl Use<'_> {
             digests.insert(name.to_owned(), crate::digest::sha256_hex(&released.write(format).map_err(failed)?).into());
         }
         digests.insert("arrow".to_owned(), crate::digest::sha256_hex(&arrow).into());
+        let stream = released.write_stream().map_err(failed)?;
+        digests.insert("arrow_stream".to_owned(), crate::digest::sha256_hex(&stream).into());
         let file_digest = self.domain.files.put(&arrow)?;
         let mut body = facts.fields;
         body.insert("outcome".to_owned(), "released".into());
@@ -433,9 +434,9 @@ impl Use<'_> {
 
 /// What the registry keeps beside a release's bytes.
 #[derive(serde::Serialize, serde::Deserialize)]
-struct Kept {
-    columns: usize,
-    class: ReleaseClass,
+pub(crate) struct Kept {
+    pub(crate) columns: usize,
+    pub(crate) class: ReleaseClass,
 }
 
 fn question_digest(planned: &Planned) -> Result<Digest, DomainError> {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::UNIX_EPOCH;
 use yunei_policy::{Refusal, Refused};
 
@@ -113,6 +113,43 @@ pub(super) fn expand(spec: &DatasetSpec, base: &Path) -> Result<Vec<Named>, Refu
         }
     }
     reasons.unless(found.into_iter().map(|(path, name)| Named { path, name }).collect())
+}
+
+/// An entry that comes over the network names files under `root` alone: by names that stay there, and by links that do.
+/// Nothing is said of what lies elsewhere.
+pub(crate) fn files_within(spec: &DatasetSpec, base: &Path, root: &Path) -> Result<(), Refused> {
+    let mut reasons = Reasons::default();
+    for pattern in spec.files() {
+        let plain = Path::new(pattern).components().all(|part| matches!(part, Component::Normal(_)));
+        if !plain || pattern.contains('\\') || pattern.contains('\0') {
+            reasons.push(
+                Refusal::new(
+                    "catalogue/path",
+                    "文件路径须为数据文件夹之内的相对路径",
+                    "a file is named by a relative path inside of the data folder",
+                )
+                .at(shown(pattern))
+                .hint("不要使用绝对路径、. 或 ..", "no absolute path, no . and no .."),
+            );
+        }
+    }
+    reasons.unless(())?;
+    let found = expand(spec, base)?;
+    paths_within(found.iter().map(|named| named.path.as_path()), root)
+}
+
+/// Whether canonical paths lie under a canonical folder.
+pub(crate) fn paths_within<'a>(mut paths: impl Iterator<Item = &'a Path>, root: &Path) -> Result<(), Refused> {
+    if paths.all(|path| path.starts_with(root)) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        "catalogue/path",
+        "文件位于数据文件夹之外",
+        "a file lies outside of the data folder, by way of a link",
+    )
+    .at("dataset.files")
+    .into())
 }
 
 /// Adds what a pattern matches (canonical path, name); whether there was anything.

@@ -4,17 +4,17 @@ use super::{Domain, Resolved};
 use crate::error::DomainError;
 use crate::product::Product;
 use crate::registry::Line;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use yunei_policy::Refusal;
 use yunei_policy::accounting::{BudgetLine, BudgetScope, Charge, Delta, Rho, epsilon_at, runs_left};
 use yunei_policy::authorise::{Action, Resource};
 use yunei_policy::words::ReleaseClass;
 
 /// What is left in one scope.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct BudgetView {
     /// `dataset`, `institution_dataset` or `product`.
-    pub kind: &'static str,
+    pub kind: String,
     /// What the scope is of, for people.
     pub scope: String,
     /// ε that may be spent in all.
@@ -78,15 +78,20 @@ impl Domain {
         })
     }
 
-    /// What is left in every scope that was ever charged.
+    /// What is left in every scope that was ever charged; of other institutions' shares only the authority is told.
     ///
     /// # Errors
     /// The reasons why the actor may not see it.
     pub async fn budgets(&self, actor: &str) -> Result<Vec<BudgetView>, DomainError> {
         self.authorise(actor, Action::ReadBudget, Resource::Domain).await?;
+        // Who uses how much of what is a matter between each institution and the authority.
+        let all = self.ask(actor, Action::ReadInstitution).await.is_ok();
         let mut views = Vec::new();
         for balance in self.store.spent_all().await? {
             let Some(scope) = scope_of(&balance.scope_key) else { continue };
+            if matches!(&scope, BudgetScope::InstitutionDataset { institution, .. } if !all && institution != actor) {
+                continue;
+            }
             let units = |n: i64| u64::try_from(n).unwrap_or(0);
             let spent =
                 Charge { rho: Rho::from_units(units(balance.rho)), delta: Delta::from_units(units(balance.delta)) };
@@ -97,7 +102,7 @@ impl Domain {
             });
             let line = BudgetLine { scope: scope.clone(), limit, spent };
             views.push(BudgetView {
-                kind: kind_of(&scope),
+                kind: kind_of(&scope).to_owned(),
                 scope: scope.to_string(),
                 limit_epsilon: epsilon_at(&self.rules, limit),
                 spent_epsilon: epsilon_at(&self.rules, spent),

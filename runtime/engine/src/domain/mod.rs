@@ -1,20 +1,31 @@
 //! [`Domain`]: the face of everything inside a home.
 
+mod access;
 mod budget;
+mod credentials;
 mod read;
 mod running;
+mod sample;
 mod sources;
+mod statement;
 mod submit;
 mod suspend;
+mod upload;
 mod views;
 
+pub use access::{MAX_PAGE, Recovered, RunView, VersionView};
 pub use budget::BudgetView;
+pub use credentials::{Caller, IssuedToken, KeyView, MAX_TOKEN_DAYS, TokenRequest, TokenView};
 pub(crate) use running::Ticket;
+pub use sample::MAX_SAMPLE_ROWS;
 pub(crate) use sources::{Behind, Resolved};
+pub use statement::{PAYLOAD_TYPE, pre_authentication, statement};
 pub(crate) use submit::{CheckedModel, files_digest, product_facts};
 pub use submit::{GrantRequest, Submission};
 pub use suspend::{MAX_REASON, MAX_RELEASES, ReleaseView, StateChangeView, Stopped};
+pub use upload::ModelUpload;
 pub use views::{Checkup, ColumnView, DatasetView, Expected, GrantView, InstitutionView, ModelView, ProductView};
+pub use yunei_audit::Entry as LogEntry;
 
 use crate::error::DomainError;
 use crate::home::{Home, random_seed};
@@ -24,7 +35,7 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use yunei_audit::{Entry, Log, LogError, Recorded};
 use yunei_policy::authorise::{Authorised, InstitutionFacts, Policies, Request, Resource, authorise};
 use yunei_policy::rules::RuleSet;
@@ -46,7 +57,7 @@ pub struct Domain {
     pub(crate) log: Log,
     pub(crate) sandbox: Sandbox,
     pub(crate) rules: RuleSet,
-    pub(crate) policies: Policies,
+    policies: RwLock<Arc<Policies>>,
     pub(crate) runtime: Arc<RuntimeEnv>,
     pub(crate) running: running::Running,
     /// The numbers of units under disclosure control; who holds it may compare with the history and add to it.
@@ -125,7 +136,7 @@ impl Domain {
             log,
             sandbox,
             rules,
-            policies,
+            policies: RwLock::new(Arc::new(policies)),
             runtime,
             running: running::Running::default(),
             units: tokio::sync::Mutex::default(),
@@ -143,7 +154,23 @@ impl Domain {
     /// # Errors
     /// All the reasons why it is refused; `run/failed` for anything after data was opened.
     pub async fn run(&self, request: &crate::RunRequest) -> Result<crate::RunAnswer, DomainError> {
-        crate::pipeline::run(self, request).await
+        crate::pipeline::run(self, &self.run_id()?, request).await
+    }
+
+    /// An id for a run that is to be asked for; it is nothing yet.
+    ///
+    /// # Errors
+    /// `home/randomness`.
+    pub fn run_id(&self) -> Result<String, DomainError> {
+        fresh_id("run", self.now())
+    }
+
+    /// Runs an aggregate product under an id that [`Self::run_id`] gave.
+    ///
+    /// # Errors
+    /// As [`Self::run`]; `store/exists` where there is a run of that id.
+    pub async fn run_as(&self, id: &str, request: &crate::RunRequest) -> Result<crate::RunAnswer, DomainError> {
+        crate::pipeline::run(self, id, request).await
     }
 
     /// Answers a verification; see [`crate::verify`].
@@ -172,6 +199,16 @@ impl Domain {
     /// The key with which its receipts are checked.
     pub fn verifying_key(&self) -> yunei_audit::VerifyingKey {
         self.log.verifying_key()
+    }
+
+    /// The policies in force.
+    pub fn policies(&self) -> Arc<Policies> {
+        Arc::clone(&self.policies.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts other policies into force.
+    pub(crate) fn swap_policies(&self, policies: Policies) {
+        *self.policies.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policies);
     }
 
     /// The rules in force.
@@ -225,7 +262,7 @@ impl Domain {
             purpose: None,
             now_millis: self.now(),
         };
-        Ok(authorise(&request, &self.policies)?)
+        Ok(authorise(&request, &self.policies())?)
     }
 
     pub(crate) async fn institution(&self, id: &str) -> Result<crate::registry::Institution, DomainError> {

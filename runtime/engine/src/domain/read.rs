@@ -1,7 +1,7 @@
 //! Lists and checks: everything that changes nothing.
 
+use super::Domain;
 use super::views::{Checkup, ColumnView, DatasetView, GrantView, InstitutionView, ModelView, ProductView};
-use super::{CheckedModel, Domain};
 use crate::catalogue::DatasetSpec;
 use crate::dates::format_instant;
 use crate::error::DomainError;
@@ -52,7 +52,7 @@ impl Domain {
             name: c.name().to_owned(),
             kind: format!("{:?}", c.column_type()).to_lowercase(),
             class: serde_json::to_value(c.class()).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default(),
-            usages: c.usages().iter().map(|u| u.as_str()).collect(),
+            usages: c.usages().iter().map(|u| u.as_str().to_owned()).collect(),
             bounds: c.interval().map(|i| (i.lo(), i.hi())),
             values: c.domain().map(crate::catalogue::Domain::len),
         });
@@ -141,19 +141,7 @@ impl Domain {
     /// # Errors
     /// `manifest/…`, `model/…` with every reason.
     pub fn check_model(manifest: &Path) -> Result<Checkup, DomainError> {
-        let CheckedModel { manifest, verified, .. } = Self::read_model(manifest)?;
-        Ok(Checkup {
-            id: format!("{}@{}", manifest.id(), manifest.version()),
-            kind: "model",
-            report: serde_json::to_value(verified.report()).ok(),
-            report_text: Some(verified.report().to_string()),
-            class: None,
-            epsilon: None,
-            delta: None,
-            rho: None,
-            columns: Vec::new(),
-            expected: Vec::new(),
-        })
+        Ok(Checkup::of_model(&Self::read_model(manifest)?))
     }
 
     /// Checks a product without data: what would be refused and why, the charge, the error to expect.
@@ -162,7 +150,15 @@ impl Domain {
     /// Every reason why it could not run.
     pub async fn check_product(&self, manifest: &Path) -> Result<Checkup, DomainError> {
         let text = super::submit::read_text(manifest, 1 << 20)?;
-        self.check_parsed(&Product::parse(&text)?).await
+        self.check_product_text(&text).await
+    }
+
+    /// Checks a product by its manifest's text; see [`Self::check_product`].
+    ///
+    /// # Errors
+    /// Every reason why it could not run.
+    pub async fn check_product_text(&self, text: &str) -> Result<Checkup, DomainError> {
+        self.check_parsed(&Product::parse(text)?).await
     }
 
     pub(super) async fn check_parsed(&self, product: &Product) -> Result<Checkup, DomainError> {
@@ -176,7 +172,7 @@ impl Domain {
                 check_verification(verification, &resolved.sources, &self.rules)?;
                 Ok(Checkup {
                     id: product.id().to_owned(),
-                    kind: "verification",
+                    kind: "verification".to_owned(),
                     report: None,
                     report_text: None,
                     class: Some(ReleaseClass::Personal),
@@ -211,7 +207,7 @@ fn model_view(model: registry::Model) -> ModelView {
 fn product_view(record: &registry::Product, product: &Product) -> ProductView {
     ProductView {
         id: product.id().to_owned(),
-        kind: product.kind(),
+        kind: product.kind().to_owned(),
         title: product.title().clone(),
         purposes: product.purposes().to_vec(),
         datasets: product.datasets().to_vec(),

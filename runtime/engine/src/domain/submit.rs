@@ -1,11 +1,11 @@
 //! What institutions hand in, and what the authority decides about it.
 
 use super::Domain;
-use crate::catalogue::{DatasetSpec, survey};
+use crate::catalogue::{DatasetSpec, FileEntry, files_within, paths_within, survey};
 use crate::error::DomainError;
 use crate::product::{Body, Product};
-use crate::registry::{Digest, NewDataset, NewGrant, NewModel, NewProduct};
-use std::path::Path;
+use crate::registry::{Digest, ModelSignature, NewDataset, NewGrant, NewModel, NewProduct};
+use std::path::{Path, PathBuf};
 use yunei_policy::authorise::{Action, ItemFacts, ProductFacts, ProductKind, Resource};
 use yunei_policy::words::{Role, State};
 use yunei_policy::{Refusal, Refused, Text};
@@ -83,12 +83,33 @@ impl Domain {
         progress: impl FnMut(u64, u64) + Send + 'static,
     ) -> Result<Submission, DomainError> {
         let text = read_text(manifest, MAX_MANIFEST_BYTES)?;
-        let spec = DatasetSpec::parse(&text)?;
-        self.authorise(actor, Action::RegisterDataset, Resource::Domain).await?;
         let base = manifest.parent().unwrap_or(Path::new(".")).to_owned();
+        self.register_entry(actor, &text, base, None, progress).await
+    }
+
+    /// Registers a dataset by its entry's text. Its files are looked for under `base`; where `confined` is named, none
+    /// may lie outside of it, whatever links there are.
+    pub(super) async fn register_entry(
+        &self,
+        actor: &str,
+        text: &str,
+        base: PathBuf,
+        confined: Option<PathBuf>,
+        progress: impl FnMut(u64, u64) + Send + 'static,
+    ) -> Result<Submission, DomainError> {
+        let spec = DatasetSpec::parse(text)?;
+        self.authorise(actor, Action::RegisterDataset, Resource::Domain).await?;
         let (spec, surveyed) = tokio::task::spawn_blocking(move || {
             let mut progress = progress;
-            let surveyed = survey(&spec, &base, &mut progress);
+            let surveyed = match &confined {
+                None => survey(&spec, &base, &mut progress),
+                Some(root) => {
+                    files_within(&spec, &base, root).and_then(|()| survey(&spec, &base, &mut progress)).and_then(|s| {
+                        // Once more over what was really read: a link may have been turned meanwhile.
+                        paths_within(s.files().iter().map(FileEntry::path), root).map(|()| s)
+                    })
+                }
+            };
             (spec, surveyed)
         })
         .await
@@ -145,8 +166,17 @@ impl Domain {
         let parsed = Manifest::parse(&manifest_text).map_err(|r| rejected(&r))?;
         let file = manifest.parent().unwrap_or(Path::new(".")).join(parsed.file());
         let bytes = read_bytes(&file, MAX_MODULE_BYTES)?;
-        let verified = Verified::check(&bytes, &parsed).map_err(|r| rejected(&r))?;
-        Ok(CheckedModel { manifest: parsed, manifest_text, verified })
+        Self::verify_model(manifest_text, parsed, &bytes)
+    }
+
+    /// Puts a module through the verifier.
+    pub(crate) fn verify_model(
+        manifest_text: String,
+        manifest: Manifest,
+        module: &[u8],
+    ) -> Result<CheckedModel, DomainError> {
+        let verified = Verified::check(module, &manifest).map_err(|r| rejected(&r))?;
+        Ok(CheckedModel { manifest, manifest_text, verified })
     }
 
     /// Hands in a model.
@@ -156,6 +186,16 @@ impl Domain {
     pub async fn submit_model(&self, actor: &str, manifest: &Path) -> Result<Submission, DomainError> {
         let checked = Self::read_model(manifest)?;
         self.authorise(actor, Action::SubmitModel, Resource::Domain).await?;
+        self.take_model(actor, checked, None).await
+    }
+
+    /// Stores a model that was checked and may be handed in.
+    pub(super) async fn take_model(
+        &self,
+        actor: &str,
+        checked: CheckedModel,
+        signature: Option<ModelSignature>,
+    ) -> Result<Submission, DomainError> {
         self.sandbox.load(&checked.verified, &checked.manifest).map_err(|r| rejected(&[r]))?;
         let (id, version) = (checked.manifest.id().to_owned(), checked.manifest.version().to_owned());
         let manifest_digest = self.files.put(checked.manifest_text.as_bytes())?;
@@ -168,12 +208,14 @@ impl Domain {
                 ("model", reference.clone().into()),
                 ("manifest", manifest_digest.to_string().into()),
                 ("module", wasm_digest.to_string().into()),
+                ("key", signature.map_or(serde_json::Value::Null, |s| s.key.to_string().into())),
+                ("statement", signature.map_or(serde_json::Value::Null, |s| s.statement.to_string().into())),
                 ("by", actor.into()),
             ],
         )?;
         let new =
             NewModel { id: &id, version: &version, manifest_digest, wasm_digest, report: &report, submitted_by: actor };
-        self.store.submit_model(new, note.at, note.audit()?).await?;
+        self.store.submit_signed_model(new, signature, note.at, note.audit()?).await?;
         self.settle_only(note).await?;
         Ok(Submission { id: reference, version: None, rows: None, state: State::Submitted })
     }
@@ -198,8 +240,15 @@ impl Domain {
     /// # Errors
     /// Every reason why it could not run.
     pub async fn submit_product(&self, actor: &str, manifest: &Path) -> Result<Submission, DomainError> {
-        let text = read_text(manifest, MAX_MANIFEST_BYTES)?;
-        let product = Product::parse(&text)?;
+        self.submit_product_text(actor, &read_text(manifest, MAX_MANIFEST_BYTES)?).await
+    }
+
+    /// Hands in a product by its manifest's text.
+    ///
+    /// # Errors
+    /// As [`Self::submit_product`].
+    pub async fn submit_product_text(&self, actor: &str, text: &str) -> Result<Submission, DomainError> {
+        let product = Product::parse(text)?;
         self.authorise(actor, Action::SubmitProduct, Resource::Domain).await?;
         self.check_parsed(&product).await?;
         let toml_digest = self.files.put(text.as_bytes())?;

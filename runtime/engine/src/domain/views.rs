@@ -1,12 +1,12 @@
 //! What is shown of things: plain values that serialise, made of public knowledge only.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use yunei_policy::Text;
 use yunei_policy::clear::{Clearance, HalfWidth};
 use yunei_policy::words::{ReleaseClass, Role, State, UnitKind};
 
 /// An institution.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct InstitutionView {
     /// Its id.
     pub id: String,
@@ -19,7 +19,7 @@ pub struct InstitutionView {
 }
 
 /// A dataset as the catalogue shows it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DatasetView {
     /// Its id.
     pub id: String,
@@ -44,7 +44,7 @@ pub struct DatasetView {
 }
 
 /// A column as the catalogue shows it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ColumnView {
     /// Its name.
     pub name: String,
@@ -54,7 +54,7 @@ pub struct ColumnView {
     /// What it says about its unit.
     pub class: String,
     /// What it may be used for.
-    pub usages: Vec<&'static str>,
+    pub usages: Vec<String>,
     /// Declared bounds.
     pub bounds: Option<(f64, f64)>,
     /// How many values its declared domain has.
@@ -62,7 +62,7 @@ pub struct ColumnView {
 }
 
 /// A model as the registry shows it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ModelView {
     /// `id@version`.
     pub id: String,
@@ -77,12 +77,12 @@ pub struct ModelView {
 }
 
 /// A product as the registry shows it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ProductView {
     /// Its id.
     pub id: String,
     /// `aggregate` or `verification`.
-    pub kind: &'static str,
+    pub kind: String,
     /// Its title.
     pub title: Text,
     /// What it may be used for.
@@ -98,7 +98,7 @@ pub struct ProductView {
 }
 
 /// A grant.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct GrantView {
     /// Its id.
     pub id: String,
@@ -121,12 +121,12 @@ pub struct GrantView {
 }
 
 /// What a check of a product or model says before anything is submitted.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Checkup {
     /// The id.
     pub id: String,
     /// `model`, `aggregate` or `verification`.
-    pub kind: &'static str,
+    pub kind: String,
     /// The verifier's report, of a model.
     pub report: Option<serde_json::Value>,
     /// The report as a text for people, of a model.
@@ -146,7 +146,7 @@ pub struct Checkup {
 }
 
 /// The error to expect of a released number.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Expected {
     /// The aggregate.
     pub aggregate: String,
@@ -157,6 +157,22 @@ pub struct Expected {
 }
 
 impl Checkup {
+    pub(super) fn of_model(checked: &super::CheckedModel) -> Self {
+        let (manifest, report) = (&checked.manifest, checked.verified.report());
+        Self {
+            id: format!("{}@{}", manifest.id(), manifest.version()),
+            kind: "model".to_owned(),
+            report: serde_json::to_value(report).ok(),
+            report_text: Some(report.to_string()),
+            class: None,
+            epsilon: None,
+            delta: None,
+            rho: None,
+            columns: Vec::new(),
+            expected: Vec::new(),
+        }
+    }
+
     pub(super) fn of_clearance(id: &str, clearance: &Clearance, columns: Vec<String>) -> Self {
         let expected = clearance.expected().iter().map(|e| {
             let (half_width, half_width_times_rows) = match e.half_width() {
@@ -167,7 +183,7 @@ impl Checkup {
         });
         Self {
             id: id.to_owned(),
-            kind: "aggregate",
+            kind: "aggregate".to_owned(),
             report: None,
             report_text: None,
             class: Some(clearance.class()),

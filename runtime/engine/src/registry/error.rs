@@ -26,6 +26,10 @@ pub enum Kind {
     AuditEntry,
     /// A file of the file store.
     File,
+    /// A bearer token.
+    Token,
+    /// A key that models are signed with.
+    SigningKey,
 }
 
 impl Kind {
@@ -42,6 +46,8 @@ impl Kind {
             Self::Release => "发布",
             Self::AuditEntry => "审计条目",
             Self::File => "文件",
+            Self::Token => "令牌",
+            Self::SigningKey => "签名密钥",
         }
     }
 
@@ -58,6 +64,8 @@ impl Kind {
             Self::Release => "release",
             Self::AuditEntry => "audit entry",
             Self::File => "file",
+            Self::Token => "token",
+            Self::SigningKey => "signing key",
         }
     }
 }

@@ -9,6 +9,7 @@ mod digest;
 mod error;
 mod files;
 mod grants;
+mod keys;
 mod ledger;
 mod models;
 mod outbox;
@@ -19,11 +20,13 @@ mod standing;
 mod states;
 mod store;
 mod subject;
+mod tokens;
 
 pub use cells::ReleasedCell;
 pub use digest::{Digest, NotADigest};
 pub use error::{Kind, StoreError};
 pub use files::{FileStore, MAX_FILE_BYTES};
+pub use keys::{Claim, ModelSignature, SigningKeyRecord};
 pub use ledger::{Balance, Charge, ChargeError, Charged, GrantFault, LedgerRefusal, Line, MAX_LINES};
 pub use outbox::{AuditEntry, MAX_ENTRY_BYTES, Pending};
 pub use records::{
@@ -34,3 +37,4 @@ pub use standing::{Fallen, NewState, Rested, RestsOn, StateChange};
 pub use states::{RunState, next_state};
 pub use store::Store;
 pub use subject::Subject;
+pub use tokens::{NewToken, Token};

@@ -1,6 +1,7 @@
 //! Models and products in the store.
 
 use super::error::{Kind, StoreError};
+use super::keys::ModelSignature;
 use super::outbox::{AuditEntry, check_id};
 use super::records::{Model, NewModel, NewProduct, Product};
 use super::shelf::{MAX_JSON, bounded, digest_from, institution_there, state, stateful};
@@ -28,6 +29,20 @@ impl Store {
     /// [`StoreError::Exists`] where this version is there; [`StoreError::NotFound`] for the institution;
     /// [`StoreError::Limit`].
     pub async fn submit_model(&self, new: NewModel<'_>, at: i64, audit: AuditEntry<'_>) -> Result<(), StoreError> {
+        self.submit_signed_model(new, None, at, audit).await
+    }
+
+    /// Submits a model with the statement that its author signed.
+    ///
+    /// # Errors
+    /// As [`Self::submit_model`].
+    pub async fn submit_signed_model(
+        &self,
+        new: NewModel<'_>,
+        signature: Option<ModelSignature>,
+        at: i64,
+        audit: AuditEntry<'_>,
+    ) -> Result<(), StoreError> {
         check_id("model id", new.id)?;
         check_id("model version", new.version)?;
         bounded("model report", new.report, MAX_JSON)?;
@@ -49,6 +64,9 @@ impl Store {
         .await?;
         if added.rows_affected() == 0 {
             return Err(StoreError::exists(Kind::Model, format!("{}@{}", new.id, new.version)));
+        }
+        if let Some(signature) = signature {
+            Self::add_model_signature(&mut tx, new.id, new.version, signature).await?;
         }
         Self::commit(tx, audit).await
     }

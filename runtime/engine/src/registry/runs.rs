@@ -258,6 +258,51 @@ impl Store {
         Self::commit(tx, audit).await
     }
 
+    /// A run asks what was asked before: it is given the recorded release, and remembers by its question which.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::State`].
+    pub async fn repeat_run(
+        &self,
+        id: &str,
+        question: &Digest,
+        at: i64,
+        audit: AuditEntry<'_>,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        advance(&mut tx, id, RunState::Repeated, at).await?;
+        sqlx::query("UPDATE runs SET question = ? WHERE id = ?")
+            .bind(question.to_string())
+            .bind(id)
+            .execute(&mut *tx)
+            .await?;
+        Self::commit(tx, audit).await
+    }
+
+    /// A page of runs, newest first: of one institution or of all, those before the run `before` where one is named.
+    ///
+    /// # Errors
+    /// What keeps the store from being read.
+    pub async fn runs_page(
+        &self,
+        institution: Option<&str>,
+        before: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Run>, StoreError> {
+        let rows = sqlx::query_as::<_, RunRow>(select_run!(
+            "WHERE (? IS NULL OR institution = ?) AND (? IS NULL OR seq < (SELECT seq FROM runs WHERE id = ?))
+             ORDER BY seq DESC LIMIT ?"
+        ))
+        .bind(institution)
+        .bind(institution)
+        .bind(before)
+        .bind(before)
+        .bind(i64::from(limit))
+        .fetch_all(&self.read)
+        .await?;
+        rows.into_iter().map(run).collect()
+    }
+
     /// A run.
     ///
     /// # Errors

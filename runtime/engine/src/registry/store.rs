@@ -23,6 +23,7 @@ const READERS: u32 = 4;
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "registry", include_str!("../../migrations/0001_registry.sql")),
     (110, "statistical", include_str!("../../migrations/0110_statistical.sql")),
+    (130, "credentials", include_str!("../../migrations/0130_credentials.sql")),
     (140, "standing", include_str!("../../migrations/0140_standing.sql")),
 ];
 
@@ -165,6 +166,14 @@ impl Store {
         outbox::insert(&mut tx, audit).await?;
         tx.commit().await?;
         Ok(())
+    }
+
+    /// Keeps an audit entry that no change of the registry comes with.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`].
+    pub async fn note(&self, audit: AuditEntry<'_>) -> Result<(), StoreError> {
+        Self::commit(self.begin().await?, audit).await
     }
 }
 

@@ -5,7 +5,7 @@ use crate::functions::failed;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::csv::WriterBuilder as CsvBuilder;
 use datafusion::arrow::ipc::reader::FileReader;
-use datafusion::arrow::ipc::writer::FileWriter;
+use datafusion::arrow::ipc::writer::{FileWriter, StreamWriter};
 use datafusion::arrow::json::writer::{JsonArray, WriterBuilder as JsonBuilder};
 use datafusion::common::Result;
 use datafusion::parquet::arrow::ArrowWriter;
@@ -45,6 +45,18 @@ impl Released {
     /// `run/failed` where the rows can not be written in that form.
     pub fn write(&self, format: Format) -> Result<Vec<u8>> {
         write_batch(&self.batch, format)
+    }
+
+    /// The rows in the Arrow IPC streaming format. The same release gives the same bytes.
+    ///
+    /// # Errors
+    /// `run/failed` where the rows can not be written.
+    pub fn write_stream(&self) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let mut writer = StreamWriter::try_new(&mut bytes, &self.batch.schema()).map_err(|_| failed())?;
+        writer.write(&self.batch).and_then(|()| writer.finish()).map_err(|_| failed())?;
+        drop(writer);
+        Ok(bytes)
     }
 }
 
