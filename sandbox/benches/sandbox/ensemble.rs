@@ -37,7 +37,7 @@ fn fraction(r: &mut Random) -> f64 {
 /// Rows of features, by column.
 pub(crate) fn columns(rows: usize) -> Vec<Vec<f64>> {
     let mut r = Random(ROWS_SEED);
-    let mut columns = vec![Vec::with_capacity(rows); FEATURES];
+    let mut columns: Vec<Vec<f64>> = (0..FEATURES).map(|_| Vec::with_capacity(rows)).collect();
     for _ in 0..rows {
         columns.iter_mut().for_each(|c| c.push(fraction(&mut r)));
     }
