@@ -1,6 +1,7 @@
 //! The rule set: every number that a decision uses, from one TOML text.
 
 use crate::refusal::{Refusal, Refused};
+use crate::verification::VerificationRules;
 use serde::Deserialize;
 
 /// The rules that are shipped.
@@ -77,6 +78,8 @@ struct RuleFile {
     statistical: StatisticalRules,
     open: OpenRules,
     plan: PlanRules,
+    #[serde(default)]
+    verification: VerificationRules,
 }
 
 impl RuleSet {
@@ -128,6 +131,11 @@ impl RuleSet {
     /// Outer limits of a plan.
     pub fn plan(&self) -> &PlanRules {
         &self.file.plan
+    }
+
+    /// Rules of verification.
+    pub fn verification(&self) -> &VerificationRules {
+        &self.file.verification
     }
 }
 
@@ -292,6 +300,10 @@ fn check(file: &RuleFile) -> Vec<Refusal> {
     number("plan.max_expression_depth", l.max_expression_depth.into(), 4.0, 128.0);
     number("plan.max_leaves", l.max_leaves.into(), 1.0, 256.0);
     number("plan.max_aggregates", l.max_aggregates.into(), 1.0, 256.0);
+    for (place, value, lo, hi) in file.verification.bounds() {
+        #[allow(clippy::cast_precision_loss, reason = "only compared with bounds far below 2^53")]
+        number(place, value as f64, lo as f64, hi as f64);
+    }
     reasons
 }
 

@@ -161,14 +161,22 @@ fn is_one_digit(n: &[u8]) -> bool {
 }
 
 /// GB 11643: six digits of a region, eight of a date, three of a sequence, and ISO 7064 MOD 11-2.
-fn is_citizen_id(n: &[u8]) -> bool {
-    const WEIGHTS: [u32; 17] = [7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2];
+pub(crate) fn is_citizen_id(n: &[u8]) -> bool {
     let (body, check) = (&n[..17], n[17]);
     if !body.iter().all(u8::is_ascii_digit) || !is_region(&n[..2]) || !is_date(&n[6..14]) {
         return false;
     }
+    citizen_check_digit(body) == Some(check)
+}
+
+/// ISO 7064 MOD 11-2 over the first 17 digits; `None` where they are not that.
+pub(crate) fn citizen_check_digit(body: &[u8]) -> Option<u8> {
+    const WEIGHTS: [u32; 17] = [7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2];
+    if body.len() != WEIGHTS.len() || !body.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
     let sum: u32 = body.iter().zip(WEIGHTS).map(|(d, w)| u32::from(d - b'0') * w).sum();
-    check == b"10X98765432"[(sum % 11) as usize]
+    Some(b"10X98765432"[(sum % 11) as usize])
 }
 
 /// The first two digits of GB/T 2260: provinces, autonomous regions, municipalities, special regions; 83 and 91 are given
@@ -192,9 +200,7 @@ fn is_date(n: &[u8]) -> bool {
 }
 
 /// GB 32100: eighteen of 0–9 and A–Z without I, O, S, V, Z; a registering body, a region, and MOD 31-3.
-fn is_social_credit_code(n: &[u8]) -> bool {
-    const ALPHABET: &[u8; 31] = b"0123456789ABCDEFGHJKLMNPQRTUWXY";
-    let value = |c: &u8| ALPHABET.iter().position(|a| a == c);
+pub(crate) fn is_social_credit_code(n: &[u8]) -> bool {
     if !matches!(n[0], b'1'..=b'9' | b'A' | b'N' | b'Y') || !n[2..8].iter().all(u8::is_ascii_digit) {
         return false;
     }
@@ -202,15 +208,20 @@ fn is_social_credit_code(n: &[u8]) -> bool {
     if !is_region(&n[2..4]) && &n[2..4] != b"10" {
         return false;
     }
+    // All digits alike and sequences of 0 pass the check too; no firm has them.
+    credit_check_digit(&n[..17]) == Some(n[17]) && !is_one_digit(&n[8..17])
+}
+
+/// MOD 31-3 over the first 17 characters; `None` where one of them is not in the alphabet.
+pub(crate) fn credit_check_digit(body: &[u8]) -> Option<u8> {
+    const ALPHABET: &[u8; 31] = b"0123456789ABCDEFGHJKLMNPQRTUWXY";
     let mut weight = 1;
     let mut sum = 0;
-    for c in &n[..17] {
-        let Some(v) = value(c) else { return false };
-        sum += v * weight;
+    for c in body {
+        sum += ALPHABET.iter().position(|a| a == c)? * weight;
         weight = weight * 3 % 31;
     }
-    // All digits alike and sequences of 0 pass the check too; no firm has them.
-    value(&n[17]) == Some((31 - sum % 31) % 31) && !is_one_digit(&n[8..17])
+    Some(ALPHABET[(31 - sum % 31) % 31])
 }
 
 /// Thirteen to nineteen digits of a card scheme, with the Luhn check digit of ISO/IEC 7812-1, annex B.

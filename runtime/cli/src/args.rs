@@ -1,6 +1,7 @@
 //! The command line, as clap reads it.
 
 use crate::term::parse_language;
+use crate::verify_args::{ConsentCommand, IssuerCommand, VerifyArgs};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use yunei_policy::Lang;
@@ -66,6 +67,12 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Asks a verification product.
     Verify(VerifyArgs),
+    /// Issuers of consents.
+    #[command(subcommand)]
+    Issuer(IssuerCommand),
+    /// Consents, as an issuer signs them.
+    #[command(subcommand)]
+    Consent(ConsentCommand),
     /// Privacy budgets.
     #[command(subcommand)]
     Budget(BudgetCommand),
@@ -184,24 +191,6 @@ pub(crate) struct RunArgs {
     /// Writes the result: .json, .csv, .arrow or .parquet.
     #[arg(short = 'o', value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
-    /// Writes the receipt.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) receipt: Option<PathBuf>,
-}
-
-#[derive(Args)]
-pub(crate) struct VerifyArgs {
-    /// The product.
-    pub(crate) product: String,
-    /// An identity field, or - for a JSON object on standard input (nothing then stands in the process list).
-    #[arg(short = 'i', value_name = "FIELD=VALUE")]
-    pub(crate) identity: Vec<String>,
-    /// The claimed value, where the product takes one.
-    #[arg(long)]
-    pub(crate) claim: Option<String>,
-    /// What for.
-    #[arg(long)]
-    pub(crate) purpose: String,
     /// Writes the receipt.
     #[arg(long, value_name = "FILE")]
     pub(crate) receipt: Option<PathBuf>,

@@ -6,6 +6,7 @@ mod commands;
 mod demo;
 #[allow(dead_code, unused_imports, reason = "a kit is more than one command needs")]
 mod term;
+mod verify_args;
 
 use args::{Cli, Command};
 use clap::Parser;
@@ -15,7 +16,6 @@ use term::Term;
 use yunei_engine::DomainError;
 
 fn main() -> ExitCode {
-    yunei_sandbox::compile_in_child();
     // A panic's text could hold a value: it is replaced by one sentence.
     std::panic::set_hook(Box::new(|_| {
         use std::io::Write;
@@ -44,7 +44,9 @@ async fn run(cli: Cli) -> u8 {
         Command::Grant(command) => commands::home::grant(&mut context, command).await,
         Command::State(command) => commands::lifecycle::state(&mut context, command).await,
         Command::Run(args) => commands::uses::run(&mut context, args).await,
-        Command::Verify(args) => commands::uses::verify(&mut context, args).await,
+        Command::Verify(args) => commands::verify::verify(&mut context, args).await,
+        Command::Issuer(command) => commands::verify::issuer(&mut context, command).await,
+        Command::Consent(command) => commands::verify::consent(&mut context, command),
         Command::Budget(_) => commands::home::budget(&mut context).await,
         Command::Audit(command) => commands::proof::audit(&mut context, command).await,
         Command::Receipt(command) => commands::proof::receipt(&mut context, command).await,

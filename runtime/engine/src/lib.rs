@@ -27,4 +27,5 @@ pub use execute::{Charged, Executed};
 pub use pipeline::{RunAnswer, RunRequest};
 pub use plan::{Checked, Planned};
 pub use release::{Format, Released};
-pub use verify::{Answer, VerifyAnswer, VerifyRequest};
+pub use verify::consent::{ConsentAlgorithm, ConsentKey, ConsentSigner, ConsentTerms};
+pub use verify::{Answer, BatchItem, BatchRequest, VerifyAnswer, VerifyRequest};

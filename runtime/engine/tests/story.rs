@@ -87,7 +87,8 @@ async fn limited_groups_keep_a_part_of_each_unit() {
 async fn verification_tells_nothing_but_the_answer() {
     let world = World::new(300).await;
     let text = "[product]\nid = \"lives-in\"\nkind = \"verification\"\ntitle = { zh = \"住\", en = \"l\" }\n\
-        purposes = [\"loan\"]\ndatasets = [\"people\"]\n[product.verification]\nidentity = [\"id\", \"age\"]\nclaim = { equals = \"city\" }\n";
+        purposes = [\"loan\"]\ndatasets = [\"people\"]\n[product.verification]\nidentity = [\"id\", \"age\"]\nclaim = { equals = \"city\" }\n\
+        consent = \"not-required\"\nlegal_basis = \"测试\"\n";
     world.approve("lives-in", text, "business", &["loan"]).await;
     let ask = |id: &str, age: &str, city: &str| {
         let identity = BTreeMap::from([("id".to_owned(), id.to_owned()), ("age".to_owned(), age.to_owned())]);
@@ -97,6 +98,7 @@ async fn verification_tells_nothing_but_the_answer() {
             identity,
             claim: Some(city.to_owned()),
             purpose: "loan".into(),
+            ..VerifyRequest::default()
         };
         let domain = &world.domain;
         async move { domain.verify(&request).await.unwrap() }

@@ -253,7 +253,8 @@ async fn who_may_stop_what_and_why_is_asked() {
 async fn verifications_are_stopped_too() {
     let world = World::new(300).await;
     let text = "[product]\nid = \"lives-in\"\nkind = \"verification\"\ntitle = { zh = \"住\", en = \"l\" }\n\
-        purposes = [\"loan\"]\ndatasets = [\"people\"]\n[product.verification]\nidentity = [\"id\", \"age\"]\nclaim = { equals = \"city\" }\n";
+        purposes = [\"loan\"]\ndatasets = [\"people\"]\n[product.verification]\nidentity = [\"id\", \"age\"]\nclaim = { equals = \"city\" }\n\
+        consent = \"not-required\"\nlegal_basis = \"测试\"\n";
     world.approve("lives-in", text, "business", &["loan"]).await;
     let ask = || {
         let identity = BTreeMap::from([("id".to_owned(), "P0000001".to_owned()), ("age".to_owned(), "21".to_owned())]);
@@ -263,6 +264,7 @@ async fn verifications_are_stopped_too() {
             identity,
             claim: Some("昆明".into()),
             purpose: "loan".into(),
+            ..VerifyRequest::default()
         };
         let domain = &world.domain;
         async move { domain.verify(&request).await }

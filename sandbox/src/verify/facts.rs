@@ -23,9 +23,6 @@ pub(super) const ALLOWED: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::TAIL_CALL)
     .union(WasmFeatures::EXTENDED_CONST);
 
-/// Estimated bytes of a frame without locals and operands.
-pub(super) const FRAME_BASE: i64 = 64;
-
 /// What one function does by itself.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Function {
@@ -404,7 +401,7 @@ impl Scan {
         function.indirect.dedup();
         function.sets.sort_unstable();
         function.sets.dedup();
-        function.frame = FRAME_BASE + 8 * i64::from(validator.len_locals() + operands);
+        function.frame = 64 + 8 * i64::from(validator.len_locals() + operands);
         self.facts.bodies.push(function);
         Ok(())
     }

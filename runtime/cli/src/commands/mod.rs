@@ -5,6 +5,7 @@ pub(crate) mod items;
 pub(crate) mod lifecycle;
 pub(crate) mod proof;
 pub(crate) mod uses;
+pub(crate) mod verify;
 
 use crate::term::Term;
 use serde_json::json;

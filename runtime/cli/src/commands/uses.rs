@@ -1,16 +1,14 @@
-//! Runs and verifications.
+//! Runs.
 
 use super::{Context, Draft, Outcome, usage};
-use crate::args::{RunArgs, VerifyArgs, pair};
-use crate::term::{Cell, Column, Mark, Table, decimal, plus_minus};
+use crate::args::RunArgs;
+use crate::term::{Cell, Column, Table, decimal, plus_minus};
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Float64Type};
 use datafusion::arrow::util::display::array_value_to_string;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use std::io::Read;
-use yunei_engine::{DomainError, Format, Released, RunAnswer, RunRequest, VerifyRequest};
+use yunei_engine::{DomainError, Format, Released, RunAnswer, RunRequest};
 use yunei_policy::Refusal;
 
 /// At most how many rows a terminal is shown.
@@ -137,48 +135,4 @@ fn cell(batch: &RecordBatch, column: usize, row: usize) -> String {
         (Some(value), _, _) if !field.data_type().is_integer() => decimal(value, 4),
         _ => array_value_to_string(array, row).unwrap_or_default(),
     }
-}
-
-pub(crate) async fn verify(context: &mut Context, args: VerifyArgs) -> Outcome {
-    let identity = identity(&args.identity)?;
-    let receipt = args.receipt.as_deref().map(Draft::create).transpose()?;
-    let domain = context.domain().await?;
-    let request = VerifyRequest {
-        institution: context.actor("business"),
-        product: args.product,
-        identity,
-        claim: args.claim,
-        purpose: args.purpose,
-    };
-    let answer = domain.verify(&request).await?;
-    if let Some(receipt) = receipt {
-        receipt.finish(answer.receipt.to_string().as_bytes())?;
-    }
-    if context.term.is_json() {
-        context.term.json(&json!({
-            "verification": answer.run, "product": request.product, "answer": answer.answer.as_str(),
-            "receipt": answer.receipt.to_json(),
-        }));
-        return Ok(());
-    }
-    context.term.item(Mark::Done, answer.answer.as_str());
-    let run = context.term.pick("核验编号", "Verification").to_owned();
-    context.term.note(&format!("{run}: {}  #{}", answer.run, answer.receipt.index()));
-    Ok(())
-}
-
-fn identity(given: &[String]) -> Result<BTreeMap<String, String>, DomainError> {
-    let wrong = || {
-        usage(
-            "input/identity",
-            "身份字段写作 FIELD=VALUE，或用 - 从标准输入读取 JSON 对象",
-            "identity fields are FIELD=VALUE, or - for a JSON object on standard input",
-        )
-    };
-    if given == ["-"] {
-        let mut text = String::new();
-        std::io::stdin().take(64 * 1024).read_to_string(&mut text).map_err(|_| wrong())?;
-        return serde_json::from_str(&text).map_err(|_| wrong());
-    }
-    given.iter().map(|text| pair(text).map_err(|_| wrong())).collect()
 }

@@ -230,6 +230,13 @@ impl Domain {
     /// # Errors
     /// `registry/not-found`, also where it is another institution's.
     pub async fn receipt_for(&self, actor: &str, id: &str) -> Result<String, DomainError> {
+        if let Some(owner) = self.store.verification_owner(id).await? {
+            let own = self.whose(actor, Action::ReadRun).await?;
+            return match own.is_none_or(|own| own == owner) {
+                true => self.receipt(id).await,
+                false => Err(DomainError::not_found("凭证", "receipt", id)),
+            };
+        }
         let run = self.readable_run(actor, id).await?;
         if let (RunState::Repeated, Some(question)) = (run.state, run.question) {
             let release = self.store.release(&question).await?;

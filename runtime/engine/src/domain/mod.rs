@@ -3,7 +3,6 @@
 mod access;
 mod budget;
 mod credentials;
-mod models;
 mod read;
 mod running;
 mod sample;
@@ -42,7 +41,7 @@ use yunei_policy::authorise::{Authorised, InstitutionFacts, Policies, Request, R
 use yunei_policy::rules::RuleSet;
 use yunei_policy::words::Role;
 use yunei_policy::{Refusal, Text};
-use yunei_sandbox::Sandbox;
+use yunei_sandbox::{Sandbox, SandboxConfig};
 
 /// At most how much memory a query's operators may hold before they spill, bytes.
 const QUERY_MEMORY: usize = 2 << 30;
@@ -63,6 +62,7 @@ pub struct Domain {
     pub(crate) running: running::Running,
     /// The numbers of units under disclosure control; who holds it may compare with the history and add to it.
     pub(crate) units: tokio::sync::Mutex<Option<crate::statistical::UnitIndex>>,
+    pub(crate) verifying: crate::verify::Verifying,
     clock: Clock,
 }
 
@@ -124,12 +124,13 @@ impl Domain {
         let internal = |place: &'static str| {
             DomainError::Unavailable(Refusal::new("engine/internal", "系统内部错误", "an internal error").at(place))
         };
-        let sandbox = models::sandbox(&home).map_err(|_| internal("sandbox"))?;
+        let sandbox = Sandbox::new(SandboxConfig::default()).map_err(|_| internal("sandbox"))?;
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(FairSpillPool::new(QUERY_MEMORY)))
             .with_temp_file_path(home.path("tmp"))
             .build_arc()
             .map_err(|_| internal("runtime"))?;
+        let verifying = crate::verify::Verifying::new(home.salt("verification"));
         Ok(Self {
             home,
             store,
@@ -141,12 +142,14 @@ impl Domain {
             runtime,
             running: running::Running::default(),
             units: tokio::sync::Mutex::default(),
+            verifying,
             clock,
         })
     }
 
     /// Closes the store. A domain that is dropped instead loses nothing.
     pub async fn close(self) {
+        self.verifying.flush().await;
         self.store.close().await;
     }
 
@@ -296,6 +299,7 @@ impl Domain {
                 self.store.outbox_done(&waiting.id, index).await?;
             }
         }
+        crate::verify::recover(self).await?;
         for run in self.store.unfinished_runs().await? {
             let note = self.note("run.interrupted", [("run", run.id.clone().into())])?;
             self.store.set_run_state(&run.id, RunState::Failed, note.at, note.audit()?).await?;
@@ -314,7 +318,7 @@ pub(crate) struct Note {
 }
 
 impl Note {
-    fn new(
+    pub(crate) fn new(
         kind: &'static str,
         at: i64,
         fields: impl IntoIterator<Item = (&'static str, Value)>,
@@ -325,6 +329,11 @@ impl Note {
         let entry = Entry::new(kind, at, map).map_err(LogError::from)?;
         let json = String::from_utf8(entry.bytes().to_vec()).map_err(|_| LogError::Stopped)?;
         Ok(Self { id, at, entry, json })
+    }
+
+    /// As the log takes it.
+    pub(crate) fn entry(&self) -> Entry {
+        self.entry.clone()
     }
 
     /// As the registry takes it.

@@ -5,9 +5,10 @@ use super::views::{Checkup, ColumnView, DatasetView, GrantView, InstitutionView,
 use crate::catalogue::DatasetSpec;
 use crate::dates::format_instant;
 use crate::error::DomainError;
-use crate::plan::{check, check_verification};
+use crate::plan::check;
 use crate::product::{Body, Product};
 use crate::registry;
+use crate::verify::resolve;
 use std::path::Path;
 use yunei_policy::words::ReleaseClass;
 
@@ -132,6 +133,10 @@ impl Domain {
     /// # Errors
     /// `registry/not-found`.
     pub async fn receipt(&self, run: &str) -> Result<String, DomainError> {
+        if let Some((body, index)) = self.store.verification_body(run).await? {
+            let body = serde_json::from_str(&body).map_err(|_| DomainError::not_found("凭证", "receipt", run))?;
+            return Ok(self.log.receipt(&self.log.position(index)?, body)?.to_string());
+        }
         let release = self.store.release_of(run).await?;
         release.and_then(|r| r.receipt).ok_or_else(|| DomainError::not_found("凭证", "receipt", run))
     }
@@ -169,7 +174,7 @@ impl Domain {
                 Ok(Checkup::of_clearance(product.id(), checked.clearance(), checked.columns().to_vec()))
             }
             Body::Verification(verification) => {
-                check_verification(verification, &resolved.sources, &self.rules)?;
+                resolve(verification, &resolved.sources, &self.rules)?;
                 Ok(Checkup {
                     id: product.id().to_owned(),
                     kind: "verification".to_owned(),

@@ -82,6 +82,11 @@ impl Ticket {
         }
     }
 
+    /// Whether the use is to be stopped.
+    pub(crate) fn is_stopped(&self) -> bool {
+        *self.stop.borrow()
+    }
+
     /// Ends when the use is to be stopped; else never.
     pub(crate) async fn stopped(&self) {
         let mut stop = self.stop.clone();

@@ -167,6 +167,8 @@ impl Domain {
     }
 
     async fn releases(&self, subject: &Subject) -> Result<Vec<ReleaseView>, DomainError> {
+        // What was answered is written soon after: until then it is waited for.
+        self.verifying.flush().await;
         let rested = self.store.rested_on(subject, MAX_RELEASES).await?.into_iter().map(|r| ReleaseView {
             run: r.run,
             institution: r.institution,

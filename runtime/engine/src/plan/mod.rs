@@ -15,7 +15,6 @@ mod source;
 mod sql;
 mod statistical;
 
-pub(crate) use planned::check_verification;
 pub use planned::{Checked, Planned};
 pub(crate) use planned::{check, prepare};
 pub(crate) use private::{PrivateLeaf, UNIT, measure_plan};

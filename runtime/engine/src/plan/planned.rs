@@ -6,7 +6,7 @@ use super::private::{Domains, PrivateLeaf, text_domains, texts_without_code};
 use super::source::Sources;
 use super::sql::logical_plan;
 use crate::digest::sha256_parts;
-use crate::product::{AggregateProduct, Arguments, Claim, Product, Side, VerificationProduct};
+use crate::product::{AggregateProduct, Arguments, Product};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::SessionState;
@@ -16,9 +16,8 @@ use std::sync::Arc;
 use yunei_audit::Recorded;
 use yunei_policy::authorise::Authorised;
 use yunei_policy::clear::{Clearance, clear};
-use yunei_policy::facts::{Interval, PlanFacts};
+use yunei_policy::facts::PlanFacts;
 use yunei_policy::rules::RuleSet;
-use yunei_policy::verification::{self, Comparison, VerificationClearance, VerificationFacts, clear_verification};
 use yunei_policy::{Refusal, Refused};
 
 /// What can be said of a product before anybody runs it: nothing was opened.
@@ -221,68 +220,4 @@ fn question(product: &Product, arguments: &Arguments, sources: &Sources, rules: 
         parts.push(model.digest().as_bytes());
     }
     hex::encode(sha256_parts("yunei/question/1", &parts))
-}
-
-/// Clears a verification product: columns and model resolved, threshold inside the model's range.
-///
-/// # Errors
-/// All the reasons why it may not be used.
-pub(crate) fn check_verification(
-    product: &VerificationProduct,
-    sources: &Sources,
-    rules: &RuleSet,
-) -> Result<VerificationClearance, Refused> {
-    let Some(source) = sources.datasets.first() else {
-        return Err(Refusal::new("product/verification-datasets", "没有数据集", "no dataset").into());
-    };
-    let scan = source.spec.scan();
-    let mut reasons = Vec::new();
-    let mut position = |name: &str, place: &str| {
-        let found = scan.columns.iter().position(|c| c.name == name);
-        if found.is_none() {
-            let shown: String = name.chars().take(64).collect();
-            reasons.push(
-                Refusal::new("verification/column", "数据集没有这一列", "the dataset has no such column")
-                    .at(format!("{place}: {shown}")),
-            );
-        }
-        found
-    };
-    let identity: Vec<Option<usize>> =
-        product.identity().iter().map(|name| position(name, "product.verification.identity")).collect();
-    let claim = match product.claim() {
-        Claim::Equals { column } => {
-            position(column, "product.verification.claim").map(|column| verification::Claim::Equals { column })
-        }
-        Claim::Model { model, side, threshold } => {
-            let found = sources.models.iter().find(|m| {
-                let manifest = m.manifest();
-                *model == format!("{}@{}", manifest.id(), manifest.version())
-            });
-            found.and_then(|found| {
-                let names: Vec<String> = found.manifest().features().iter().map(|f| f.name().to_owned()).collect();
-                let features: Vec<_> = names.iter().map(|n| position(n, "model feature")).collect();
-                Some(verification::Claim::Model {
-                    model: model.clone(),
-                    features: features.into_iter().collect::<Option<_>>()?,
-                    output: Interval::new(found.manifest().output().min(), found.manifest().output().max())?,
-                    comparison: match side {
-                        Side::AtMost => Comparison::AtMost,
-                        Side::AtLeast => Comparison::AtLeast,
-                    },
-                    threshold: *threshold,
-                })
-            })
-        }
-    };
-    let identity: Option<Vec<usize>> = identity.into_iter().collect();
-    match (identity, claim, reasons.is_empty()) {
-        (Some(identity), Some(claim), true) => clear_verification(&VerificationFacts { scan, identity, claim }, rules),
-        _ => {
-            if reasons.is_empty() {
-                reasons.push(Refusal::new("verification/claim", "核验内容无法解析", "the claim can not be resolved"));
-            }
-            Err(Refused::unless(reasons, ()).expect_err("there are reasons"))
-        }
-    }
 }

@@ -4,13 +4,15 @@
 
 mod parameter;
 mod raw;
+mod verification;
 
 pub use parameter::{Arguments, Parameter, ParameterKind};
+pub use verification::{Claim, VerificationProduct};
 
 use crate::digest::sha256_hex;
 use crate::text::{check_id, check_model_reference};
-use parameter::parameters;
-use raw::{RawClaim, RawManifest, RawProduct};
+use parameter::{parameters, toml_text};
+use raw::{RawManifest, RawProduct};
 use yunei_policy::facts::PrivacyDemand;
 use yunei_policy::{Refusal, Refused, Text};
 
@@ -49,41 +51,6 @@ pub struct AggregateProduct {
     sql: String,
     parameters: Vec<Parameter>,
     demand: Option<PrivacyDemand>,
-}
-
-/// A closed predicate over one subject of one dataset.
-#[derive(Debug, Clone)]
-pub struct VerificationProduct {
-    identity: Vec<String>,
-    claim: Claim,
-}
-
-/// What is claimed of the subject.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Claim {
-    /// The column equals the value that the caller gives.
-    Equals {
-        /// The column.
-        column: String,
-    },
-    /// The model's output for the subject is at most (or at least) a threshold fixed in the product.
-    Model {
-        /// `id@version`.
-        model: String,
-        /// Which side of the threshold is a match.
-        side: Side,
-        /// The threshold.
-        threshold: f64,
-    },
-}
-
-/// Which side of a threshold is a match.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    /// `output <= threshold`
-    AtMost,
-    /// `output >= threshold`
-    AtLeast,
 }
 
 impl Product {
@@ -192,17 +159,6 @@ impl AggregateProduct {
     }
 }
 
-impl VerificationProduct {
-    /// The columns that name the subject.
-    pub fn identity(&self) -> &[String] {
-        &self.identity
-    }
-    /// What is claimed.
-    pub fn claim(&self) -> &Claim {
-        &self.claim
-    }
-}
-
 fn kind_refusal() -> Refusal {
     Refusal::new(
         "product/kind",
@@ -254,55 +210,10 @@ fn body(raw: &RawProduct, reasons: &mut Vec<Refusal>) -> Option<Body> {
                     .at("product.datasets"),
                 );
             }
-            let claim = claim(&v.claim, &raw.models, reasons)?;
-            Some(Body::Verification(VerificationProduct { identity: v.identity.clone(), claim }))
+            verification::verification(v, &raw.models, reasons).map(Body::Verification)
         }
         _ => {
             reasons.push(kind_refusal());
-            None
-        }
-    }
-}
-
-fn claim(raw: &RawClaim, models: &[String], reasons: &mut Vec<Refusal>) -> Option<Claim> {
-    let refusal = || {
-        Refusal::new(
-            "product/claim",
-            "claim 须为 { equals = 列名 }，或 { model = \"id@版本\", at_most | at_least = 数值 }",
-            "the claim is { equals = \"column\" }, or { model = \"id@version\", at_most | at_least = number }",
-        )
-        .at("product.verification.claim")
-    };
-    match raw {
-        RawClaim { equals: Some(column), model: None, at_most: None, at_least: None } => {
-            Some(Claim::Equals { column: column.clone() })
-        }
-        RawClaim { equals: None, model: Some(model), at_most, at_least } => {
-            if !models.contains(model) {
-                reasons.push(
-                    Refusal::new(
-                        "product/undeclared-model",
-                        "claim 使用的模型须列在 product.models 中",
-                        "the claim's model must be listed in product.models",
-                    )
-                    .at("product.verification.claim.model"),
-                );
-            }
-            let (side, threshold) = match (at_most, at_least) {
-                (Some(t), None) => (Side::AtMost, *t),
-                (None, Some(t)) => (Side::AtLeast, *t),
-                _ => {
-                    reasons.push(refusal());
-                    return None;
-                }
-            };
-            if !threshold.is_finite() {
-                reasons.push(refusal());
-            }
-            Some(Claim::Model { model: model.clone(), side, threshold })
-        }
-        _ => {
-            reasons.push(refusal());
             None
         }
     }

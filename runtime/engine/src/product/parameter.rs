@@ -281,7 +281,7 @@ fn mentions(sql: &str, name: &str) -> bool {
         .any(|(at, _)| !sql[at + needle.len()..].starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_'))
 }
 
-fn toml_text(value: &toml::Value) -> String {
+pub(super) fn toml_text(value: &toml::Value) -> String {
     match value {
         toml::Value::String(s) => s.clone(),
         toml::Value::Datetime(d) => d.to_string(),

@@ -50,14 +50,30 @@ pub(super) struct RawPrivacy {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawVerification {
     pub(super) identity: Vec<String>,
-    pub(super) claim: RawClaim,
+    #[serde(default)]
+    pub(super) kinds: BTreeMap<String, String>,
+    pub(super) claim: Option<RawClaim>,
+    #[serde(default)]
+    pub(super) claims: Vec<RawClaim>,
+    pub(super) consent: Option<String>,
+    pub(super) legal_basis: Option<String>,
+    #[serde(default)]
+    pub(super) not_found: bool,
+    #[serde(default)]
+    pub(super) free: Vec<String>,
+    #[serde(default)]
+    pub(super) batch: bool,
+    pub(super) daily: Option<u64>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawClaim {
     pub(super) equals: Option<String>,
+    pub(super) column: Option<String>,
+    pub(super) one_of: Option<Vec<toml::Value>>,
+    pub(super) none_of: Option<Vec<toml::Value>>,
     pub(super) model: Option<String>,
-    pub(super) at_most: Option<f64>,
-    pub(super) at_least: Option<f64>,
+    pub(super) at_most: Option<toml::Value>,
+    pub(super) at_least: Option<toml::Value>,
 }

@@ -44,10 +44,9 @@ fn both_kinds_parse() {
     let low = Product::parse(LOW_RISK).unwrap();
     let Body::Verification(body) = low.body() else { panic!("verification") };
     assert_eq!(body.identity(), ["id_number", "name"]);
-    assert_eq!(
-        body.claim(),
-        &Claim::Model { model: "credit-risk@1.0.0".to_owned(), side: Side::AtMost, threshold: 0.35 }
-    );
+    let claim = Claim::Model { model: "credit-risk@1.0.0".to_owned(), least: None, most: Some(0.35) };
+    assert_eq!(body.claims(), [claim]);
+    assert!(body.legal_basis().is_none() && !body.tells_not_found() && body.charges("no_match"));
 }
 
 #[test]
@@ -79,11 +78,15 @@ fn limits_hold_at_the_edge() {
 }
 
 #[test]
-fn claims_are_one_of_two() {
+fn claims_have_four_forms() {
     for claim in [
         "{ equals = \"a\", model = \"credit-risk@1.0.0\" }",
         "{ model = \"credit-risk@1.0.0\" }",
-        "{ model = \"credit-risk@1.0.0\", at_most = 1.0, at_least = 0.0 }",
+        "{ column = \"a\" }",
+        "{ column = \"a\", one_of = [1], none_of = [2] }",
+        "{ column = \"a\", one_of = [1], at_least = 1 }",
+        "{ equals = \"a\", at_least = 1 }",
+        "{ model = \"credit-risk@1.0.0\", at_most = \"1\" }",
         "{ model = \"credit-risk@1.0.0\", at_most = nan }",
         "{}",
     ] {
@@ -104,4 +107,46 @@ fn arguments_are_read_by_type_and_range() {
     assert_eq!(read(&[("min_age", "90")]), Ok(r#"{"min_age":"int:90"}"#.to_owned()));
     assert_eq!(read(&[("min_age", "91")]), Err(vec!["parameter/value"]));
     assert_eq!(read(&[("min_age", "x"), ("city", "昆明")]), Err(vec!["parameter/unknown", "parameter/value"]));
+}
+
+#[test]
+fn claims_are_joined_and_conditions_read() {
+    let text = LOW_RISK.replace(
+        "claim = { model = \"credit-risk@1.0.0\", at_most = 0.35 }",
+        r#"kinds = { id_number = "citizen-id", name = "name" }
+claims = [
+  { equals = "plate" },
+  { column = "status", one_of = ["存续", "在业"] },
+  { column = "list", none_of = [1, 2] },
+  { column = "born", at_least = 1950-01-01, at_most = "2008-11-26" },
+  { model = "credit-risk@1.0.0", at_least = 0, at_most = 0.35 },
+]
+consent = "not-required"
+legal_basis = "《反洗钱法》第三十条"
+not_found = true
+free = ["not_found"]
+daily = 10"#,
+    );
+    let product = Product::parse(&text).unwrap();
+    let Body::Verification(body) = product.body() else { panic!("verification") };
+    assert_eq!(body.asked().collect::<Vec<_>>(), ["plate"]);
+    assert_eq!(body.claims().len(), 5);
+    assert_eq!(
+        body.claims()[3],
+        Claim::Band { column: "born".into(), least: Some("1950-01-01".into()), most: Some("2008-11-26".into()) }
+    );
+    assert!(body.tells_not_found() && !body.charges("not_found") && body.charges("match"));
+    assert_eq!((body.daily(), body.is_batch()), (Some(10), false));
+    assert!(body.legal_basis().is_some());
+    for (from, to, code) in [
+        ("consent = \"not-required\"\n", "", "product/consent"),
+        ("legal_basis = \"《反洗钱法》第三十条\"\n", "", "product/consent"),
+        ("not-required", "sometimes", "product/consent"),
+        ("citizen-id", "passport", "product/field-kind"),
+        ("[\"not_found\"]", "[\"maybe\"]", "product/free"),
+        ("daily = 10", "daily = 0", "product/daily"),
+        ("claims = [", "claim = { equals = \"x\" }\nclaims = [", "product/claim"),
+    ] {
+        assert_eq!(codes(&text.replace(from, to)), [code], "{from} -> {to}");
+    }
 }

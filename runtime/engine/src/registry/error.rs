@@ -30,6 +30,8 @@ pub enum Kind {
     Token,
     /// A key that models are signed with.
     SigningKey,
+    /// An issuer of consents.
+    Issuer,
 }
 
 impl Kind {
@@ -48,6 +50,7 @@ impl Kind {
             Self::File => "文件",
             Self::Token => "令牌",
             Self::SigningKey => "签名密钥",
+            Self::Issuer => "授权签发机构",
         }
     }
 
@@ -66,6 +69,7 @@ impl Kind {
             Self::File => "file",
             Self::Token => "token",
             Self::SigningKey => "signing key",
+            Self::Issuer => "consent issuer",
         }
     }
 }

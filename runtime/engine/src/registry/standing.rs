@@ -198,12 +198,17 @@ impl Store {
             query = query.bind(key);
         }
         let rows = query.bind(i64::from(limit)).fetch_all(&self.read).await?;
-        rows.into_iter()
+        let mut rested = rows
+            .into_iter()
             .map(|(run, institution, product, purpose, at, file)| {
                 let file_digest = file.map(|d| digest_from(&d)).transpose()?;
                 Ok(Rested { run, institution, product, purpose, at, file_digest })
             })
-            .collect()
+            .collect::<Result<Vec<_>, StoreError>>()?;
+        rested.extend(self.verifications_on(subject, limit).await?);
+        rested.sort_by_key(|r| std::cmp::Reverse(r.at));
+        rested.truncate(limit as usize);
+        Ok(rested)
     }
 
     /// Whether the files of a version that is to be registered are those of one that was suspended or withdrawn: the

@@ -25,6 +25,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (110, "statistical", include_str!("../../migrations/0110_statistical.sql")),
     (130, "credentials", include_str!("../../migrations/0130_credentials.sql")),
     (140, "standing", include_str!("../../migrations/0140_standing.sql")),
+    (150, "verification", include_str!("../../migrations/0150_verification.sql")),
 ];
 
 pub(super) type Tx = Transaction<'static, Sqlite>;

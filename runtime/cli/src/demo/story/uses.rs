@@ -128,6 +128,7 @@ async fn verify(stage: &mut Stage<'_>, who: &Resident, ask: &Ask<'_>) -> Result<
         identity: identity.into_iter().collect(),
         claim: ask.claim.map(str::to_owned),
         purpose: "loan-application".to_owned(),
+        ..VerifyRequest::default()
     };
     let answer = stage.domain.verify(&request).await?;
     stage.ground.receipt(&answer.run, &answer.receipt)?;

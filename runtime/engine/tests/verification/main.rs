@@ -1,0 +1,11 @@
+//! Verification products, from the manifest to the answer.
+
+#![allow(clippy::unwrap_used, unreachable_pub)]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod consents;
+mod enumeration;
+mod kill;
+mod town;
+mod way;
