@@ -53,7 +53,7 @@ mod verify;
 
 pub use compile::{
     ArtefactCache, CacheKey, ChildCompiler, CompileError, CompileLimits, Compiler, InProcess, Target,
-    compile_child_main,
+    compile_child_main, compile_in_child,
 };
 pub use manifest::{Feature, FeatureType, Kind, Limits, Manifest, Output};
 pub use rejection::Rejection;

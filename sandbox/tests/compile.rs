@@ -116,7 +116,7 @@ fn the_longest_time_of_a_unit_grows_with_its_fuel() {
         .map(|limits| {
             let m = manifest("row", &["f64"], WIDE, limits);
             let loops = "(module (func (export \"score\") (param f64) (result f64) (loop (br 0)) unreachable))";
-            sandbox.max_unit_time(&load(&sandbox, &m, loops))
+            load(&sandbox, &m, loops).max_unit_time()
         })
         .collect();
     assert!(times[0] > Duration::ZERO && times[0] < times[1], "{times:?}");

@@ -5,52 +5,11 @@ mod common;
 
 use std::fs;
 use std::ops::Range;
-use std::path::Path;
 
+use common::corpus::{accepted, manifest_for, texts};
 use common::*;
 use proptest::prelude::*;
-use yunei_sandbox::{Class, Manifest, Model, Sandbox, Verified};
-
-/// The `.wat` files of a folder: name without ending, and text.
-fn texts(folder: &Path) -> Vec<(String, Vec<u8>)> {
-    let mut found: Vec<(String, Vec<u8>)> = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|e| e == "wat"))
-        .map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), fs::read(&path).unwrap()))
-        .collect();
-    found.sort();
-    found
-}
-
-/// The manifest of `credit-risk` or `household-energy`, with more memory and fuel to abuse.
-fn manifest_for(name: &str) -> Manifest {
-    let model = if name.starts_with("unit-") { "household-energy" } else { "credit-risk" };
-    let text = fs::read_to_string(models().join(model).join("model.toml")).unwrap();
-    let text = text
-        .replace("memory_pages = 16", "")
-        .replace("[limits]", "[limits]\nmemory_pages = 40")
-        .replace("fuel = 100000", "fuel = 1000000");
-    Manifest::parse(&text).unwrap()
-}
-
-/// Every hostile model that is accepted, on the given sandbox.
-fn accepted(sandbox: &Sandbox, units: bool) -> Vec<(String, Model)> {
-    let mut all: Vec<(String, Model)> = texts(&models().join("hostile"))
-        .into_iter()
-        .filter(|(name, _)| name.starts_with("unit-") == units)
-        .map(|(name, text)| {
-            let model = load(sandbox, &manifest_for(&name), text);
-            (name, model)
-        })
-        .collect();
-    if !units {
-        for name in ["remembers", "remembers-global", "traps-on-target"] {
-            all.push((name.to_owned(), folder(sandbox, &format!("hostile/{name}"))));
-        }
-    }
-    all
-}
+use yunei_sandbox::{Class, Model, Verified};
 
 /// What the model says of each person when that person is alone, on an instance of its own.
 fn alone(model: &Model, people: &[[f64; 5]]) -> Vec<f64> {
@@ -206,27 +165,6 @@ fn what_writes_is_contained_and_what_does_not_is_stateless() {
         let class = if stateless.contains(&name.as_str()) { Class::Stateless } else { Class::Contained };
         assert_eq!(model.report().class, class, "{name}: {}", model.report());
         assert_eq!(model.report().why_not_stateless.is_some(), class == Class::Contained, "{name}");
-    }
-}
-
-#[test]
-fn the_memory_of_the_host_does_not_grow() {
-    let resident = || {
-        let statm = fs::read_to_string("/proc/self/statm").unwrap();
-        statm.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 4096
-    };
-    let models = accepted(&sandbox(), false);
-    let batch = columns(&targeted(64, 3));
-    let greedy = ["grows-memory", "eats-memory", "grows-table", "overwrites-two-mebibytes"];
-    for (name, model) in models.iter().filter(|(name, _)| greedy.contains(&name.as_str())) {
-        model.score(&batch, 64).unwrap();
-        let before = resident();
-        for _ in 0..20 {
-            model.score(&batch, 64).unwrap();
-        }
-        // 1,280 people could have left 40 pages each; other tests run in this process meanwhile.
-        let growth = resident().saturating_sub(before);
-        assert!(growth < 256 << 20, "{name}: {growth}");
     }
 }
 

@@ -16,6 +16,7 @@ use term::Term;
 use yunei_engine::DomainError;
 
 fn main() -> ExitCode {
+    yunei_sandbox::compile_in_child();
     // A panic's text could hold a value: it is replaced by one sentence.
     std::panic::set_hook(Box::new(|_| {
         use std::io::Write;

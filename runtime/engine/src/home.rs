@@ -8,6 +8,7 @@
 //! policy/             rules.toml, policies.cedar, schema.cedarschema
 //! store.sqlite        registry and ledger
 //! files/              manifests, modules, releases, by SHA-256
+//! artefacts/          compiled models, authenticated with a key derived from keys/domain.key
 //! log/                the tamper-evident log
 //! tmp/                what a query spills; emptied on open
 //! ```

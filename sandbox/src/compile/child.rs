@@ -3,13 +3,13 @@
 //!
 //! The child is any program that calls [`compile_child_main`]; it reads one request and writes one
 //! answer. It bounds its own memory and CPU time before it looks at the module; the parent bounds
-//! its wall time.
+//! its wall time. A program that calls [`compile_in_child`] first of all is its own child.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{OnceLock, mpsc};
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -51,7 +51,36 @@ pub struct ChildCompiler {
     limits: CompileLimits,
 }
 
+/// The word after a program's name that makes it a compiling child.
+const CHILD_WORD: &str = "compile-child";
+/// Threads of the child. With more, their stacks and arenas would use up its address space.
+const THREADS: &str = "2";
+
+static SELF: OnceLock<PathBuf> = OnceLock::new();
+
+/// To be called first thing in `main`: a process that was started as a compiling child does its work here
+/// and ends; any other goes on, and from now on [`ChildCompiler::of_this_program`] starts this program.
+pub fn compile_in_child() {
+    let mut args = std::env::args_os().skip(1);
+    if args.next().as_deref() == Some(OsStr::new(CHILD_WORD)) && args.next().is_none() {
+        let done = compile_child_main(io::stdin().lock(), io::stdout().lock());
+        std::process::exit(i32::from(done.is_err()));
+    }
+    // The running program itself, even when its file has been replaced by another version.
+    let own = PathBuf::from("/proc/self/exe");
+    if let Some(program) = if own.exists() { Some(own) } else { std::env::current_exe().ok() } {
+        // Set before: by an earlier call, with the same path.
+        let _ = SELF.set(program);
+    }
+}
+
 impl ChildCompiler {
+    /// The compiler that starts this very program; `None` where it has not called [`compile_in_child`],
+    /// as tests and programs that only link the library have not.
+    pub fn of_this_program() -> Option<Self> {
+        SELF.get().map(|program| Self::new(program, [CHILD_WORD]))
+    }
+
     /// A compiler that starts `program` with `args`; the program calls [`compile_child_main`].
     pub fn new(program: impl Into<PathBuf>, args: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
         Self {
@@ -72,6 +101,8 @@ impl ChildCompiler {
         Command::new(&self.program)
             .args(&self.args)
             .env_clear()
+            .env("RAYON_NUM_THREADS", THREADS)
+            .env("MALLOC_ARENA_MAX", THREADS)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

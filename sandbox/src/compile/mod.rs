@@ -11,7 +11,7 @@ use wasmtime::{Config, Engine, OptLevel};
 
 pub(crate) use self::artefact::load;
 pub use self::cache::{ArtefactCache, CacheKey};
-pub use self::child::{ChildCompiler, CompileLimits, compile_child_main};
+pub use self::child::{ChildCompiler, CompileLimits, compile_child_main, compile_in_child};
 
 use crate::limits;
 

@@ -5,13 +5,14 @@ use std::ops::Range;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type,
-    UInt16Type, UInt32Type,
+    UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow_array::{Array, ArrayRef, ArrowPrimitiveType};
 use arrow_buffer::{BooleanBuffer, NullBuffer};
 use arrow_schema::DataType;
 
 use super::SandboxError;
+use crate::limits::{CHUNK, FEATURES};
 use crate::manifest::{Feature, FeatureType};
 
 impl FeatureType {
@@ -32,6 +33,7 @@ impl FeatureType {
             | D::UInt8
             | D::UInt16
             | D::UInt32
+            | D::UInt64
             | D::Boolean
             | D::Date32
             | D::Decimal128(_, _) => true,
@@ -42,6 +44,7 @@ impl FeatureType {
 }
 
 /// The values of a column, borrowed from its array.
+#[derive(Clone, Copy)]
 enum Values<'a> {
     F64(&'a [f64]),
     F32(&'a [f32]),
@@ -52,22 +55,36 @@ enum Values<'a> {
     U8(&'a [u8]),
     U16(&'a [u16]),
     U32(&'a [u32]),
+    U64(&'a [u64]),
     Boolean(&'a BooleanBuffer),
     /// Unscaled integers and what divides them to give the value.
     Decimal(&'a [i128], f64),
-    /// A key per row into the values of a dictionary.
-    Dictionary(Vec<usize>, Box<Values<'a>>),
+}
+
+/// The keys of a dictionary.
+#[derive(Clone, Copy)]
+enum Keys<'a> {
+    I8(&'a [i8]),
+    I16(&'a [i16]),
+    I32(&'a [i32]),
+    I64(&'a [i64]),
+    U8(&'a [u8]),
+    U16(&'a [u16]),
+    U32(&'a [u32]),
+    U64(&'a [u64]),
 }
 
 /// One column, ready to be written for a feature.
-pub(crate) struct Column<'a> {
+struct Column<'a> {
     values: Values<'a>,
+    /// For a dictionary: a key per row, and how many values the keys choose from.
+    keys: Option<(Keys<'a>, usize)>,
     nulls: Option<NullBuffer>,
     feature_type: FeatureType,
     missing: Option<f64>,
 }
 
-/// Rows of a chunk.
+/// Rows of a chunk, at most [`CHUNK`] of them.
 #[derive(Clone, Copy)]
 pub(crate) enum Rows<'a> {
     /// From one row up to another.
@@ -85,9 +102,10 @@ impl Rows<'_> {
     }
 }
 
-/// Columns in the order of the features, and the rows that must not be given to the model.
+/// Columns in the order of the features, and the rows that must not be given to the model. Lies on the
+/// stack: a batch costs no allocation but those of its results.
 pub(crate) struct Columns<'a> {
-    columns: Vec<Column<'a>>,
+    columns: [Option<Column<'a>>; FEATURES],
     nulls: Option<NullBuffer>,
 }
 
@@ -96,19 +114,23 @@ impl<'a> Columns<'a> {
         if arrays.len() != features.len() {
             return Err(SandboxError::Columns { expected: features.len(), got: arrays.len() });
         }
-        let mut columns = Vec::with_capacity(arrays.len());
-        let mut nulls: Option<NullBuffer> = None;
-        for (feature, (array, spec)) in arrays.iter().zip(features).enumerate() {
+        let mut bound = Self { columns: [const { None }; FEATURES], nulls: None };
+        let slots = bound.columns.iter_mut();
+        for (feature, ((array, spec), slot)) in arrays.iter().zip(features).zip(slots).enumerate() {
             if array.len() != rows {
                 return Err(SandboxError::Rows { feature, expected: rows, got: array.len() });
             }
             let column = Column::bind(array, spec).ok_or(SandboxError::Type { feature })?;
             if spec.missing().is_none() {
-                nulls = NullBuffer::union(nulls.as_ref(), column.nulls.as_ref());
+                bound.nulls = match (bound.nulls.take(), &column.nulls) {
+                    (None, nulls) => nulls.clone(),
+                    (nulls, None) => nulls,
+                    (nulls, more) => NullBuffer::union(nulls.as_ref(), more.as_ref()),
+                };
             }
-            columns.push(column);
+            *slot = Some(column);
         }
-        Ok(Self { columns, nulls })
+        Ok(bound)
     }
 
     /// The mask of rows that have all they need; `None` when all rows do.
@@ -118,7 +140,7 @@ impl<'a> Columns<'a> {
 
     /// Writes `rows` of every column to its place in `memory`.
     pub(crate) fn write(&self, rows: Rows<'_>, memory: &mut [u8], place: impl Fn(usize) -> usize) {
-        for (i, column) in self.columns.iter().enumerate() {
+        for (i, column) in self.columns.iter().flatten().enumerate() {
             let at = place(i);
             let width = column.width();
             column.write(rows, &mut memory[at..at + rows.len() * width]);
@@ -131,8 +153,16 @@ impl<'a> Column<'a> {
         if !feature.feature_type().accepts(array.data_type()) {
             return None;
         }
+        let (values, keys) = match array.as_any_dictionary_opt() {
+            None => (values(array)?, None),
+            Some(dictionary) => {
+                let count = dictionary.values().len();
+                (values(dictionary.values())?, Some((keys(dictionary.keys())?, count)))
+            }
+        };
         Some(Self {
-            values: values(array)?,
+            values,
+            keys,
             nulls: array.logical_nulls().filter(|n| n.null_count() > 0),
             feature_type: feature.feature_type(),
             missing: feature.missing(),
@@ -156,7 +186,17 @@ impl<'a> Column<'a> {
     }
 
     fn write_as<P: Param<N>, const N: usize>(&self, rows: Rows<'_>, out: &mut [u8]) {
-        write_values::<P, N>(&self.values, rows, out);
+        match &self.keys {
+            None => write_values::<P, N>(&self.values, rows, out),
+            // A dictionary without values has null keys only; they must not be looked up.
+            Some((_, 0)) => out.fill(0),
+            Some((keys, count)) => {
+                let mut looked_up = [0; CHUNK];
+                let looked_up = &mut looked_up[..rows.len()];
+                look_up(keys, *count, rows, looked_up);
+                write_values::<P, N>(&self.values, Rows::List(looked_up), out);
+            }
+        }
         let (Some(nulls), Some(missing)) = (&self.nulls, self.missing) else {
             return;
         };
@@ -166,6 +206,28 @@ impl<'a> Column<'a> {
             Rows::Range(from, to) => put_missing(slots.zip(from..to), nulls, missing),
             Rows::List(list) => put_missing(slots.zip(list.iter().map(|r| *r as usize)), nulls, missing),
         }
+    }
+}
+
+/// The number of each row's value in a dictionary. A null's key may be anything: it is brought into range
+/// here, and its value replaced later or never shown.
+fn look_up(keys: &Keys<'_>, count: usize, rows: Rows<'_>, out: &mut [u32]) {
+    fn each(rows: Rows<'_>, out: &mut [u32], count: usize, key: impl Fn(usize) -> usize) {
+        let number = |row| key(row).min(count - 1) as u32;
+        match rows {
+            Rows::Range(from, to) => out.iter_mut().zip(from..to).for_each(|(o, r)| *o = number(r)),
+            Rows::List(list) => out.iter_mut().zip(list).for_each(|(o, r)| *o = number(*r as usize)),
+        }
+    }
+    match keys {
+        Keys::I8(k) => each(rows, out, count, |r| k[r] as usize),
+        Keys::I16(k) => each(rows, out, count, |r| k[r] as usize),
+        Keys::I32(k) => each(rows, out, count, |r| k[r] as usize),
+        Keys::I64(k) => each(rows, out, count, |r| k[r] as usize),
+        Keys::U8(k) => each(rows, out, count, |r| k[r] as usize),
+        Keys::U16(k) => each(rows, out, count, |r| k[r] as usize),
+        Keys::U32(k) => each(rows, out, count, |r| k[r] as usize),
+        Keys::U64(k) => each(rows, out, count, |r| k[r] as usize),
     }
 }
 
@@ -181,40 +243,53 @@ fn put_missing<'o, const N: usize>(
     }
 }
 
+fn native<T: ArrowPrimitiveType>(array: &dyn Array) -> &[T::Native] {
+    array.as_primitive::<T>().values()
+}
+
 fn values(array: &ArrayRef) -> Option<Values<'_>> {
     use DataType as D;
-    fn of<T: ArrowPrimitiveType>(array: &ArrayRef) -> &[T::Native] {
-        array.as_primitive::<T>().values()
-    }
     Some(match array.data_type() {
-        D::Float64 => Values::F64(of::<Float64Type>(array)),
-        D::Float32 => Values::F32(of::<Float32Type>(array)),
-        D::Int8 => Values::I8(of::<Int8Type>(array)),
-        D::Int16 => Values::I16(of::<Int16Type>(array)),
-        D::Int32 => Values::I32(of::<Int32Type>(array)),
-        D::Int64 => Values::I64(of::<Int64Type>(array)),
-        D::UInt8 => Values::U8(of::<UInt8Type>(array)),
-        D::UInt16 => Values::U16(of::<UInt16Type>(array)),
-        D::UInt32 => Values::U32(of::<UInt32Type>(array)),
-        D::Date32 => Values::I32(of::<Date32Type>(array)),
+        D::Float64 => Values::F64(native::<Float64Type>(array)),
+        D::Float32 => Values::F32(native::<Float32Type>(array)),
+        D::Int8 => Values::I8(native::<Int8Type>(array)),
+        D::Int16 => Values::I16(native::<Int16Type>(array)),
+        D::Int32 => Values::I32(native::<Int32Type>(array)),
+        D::Int64 => Values::I64(native::<Int64Type>(array)),
+        D::UInt8 => Values::U8(native::<UInt8Type>(array)),
+        D::UInt16 => Values::U16(native::<UInt16Type>(array)),
+        D::UInt32 => Values::U32(native::<UInt32Type>(array)),
+        D::UInt64 => Values::U64(native::<UInt64Type>(array)),
+        D::Date32 => Values::I32(native::<Date32Type>(array)),
         D::Boolean => Values::Boolean(array.as_boolean().values()),
-        D::Decimal128(_, scale) => Values::Decimal(of::<Decimal128Type>(array), power_of_ten(*scale)),
-        D::Dictionary(_, _) => {
-            let dictionary = array.as_any_dictionary();
-            // A dictionary without values has null keys only; they must not be looked up.
-            let keys = match dictionary.values().len() {
-                0 => Vec::new(),
-                _ => dictionary.normalized_keys(),
-            };
-            Values::Dictionary(keys, Box::new(values(dictionary.values())?))
-        }
+        D::Decimal128(_, scale) => Values::Decimal(native::<Decimal128Type>(array), power_of_ten(*scale)?),
         _ => return None,
     })
 }
 
-/// 10^scale, correctly rounded: read from its decimal form rather than multiplied up.
-fn power_of_ten(scale: i8) -> f64 {
-    format!("1e{scale}").parse().unwrap_or(f64::NAN)
+fn keys(array: &dyn Array) -> Option<Keys<'_>> {
+    use DataType as D;
+    Some(match array.data_type() {
+        D::Int8 => Keys::I8(native::<Int8Type>(array)),
+        D::Int16 => Keys::I16(native::<Int16Type>(array)),
+        D::Int32 => Keys::I32(native::<Int32Type>(array)),
+        D::Int64 => Keys::I64(native::<Int64Type>(array)),
+        D::UInt8 => Keys::U8(native::<UInt8Type>(array)),
+        D::UInt16 => Keys::U16(native::<UInt16Type>(array)),
+        D::UInt32 => Keys::U32(native::<UInt32Type>(array)),
+        D::UInt64 => Keys::U64(native::<UInt64Type>(array)),
+        _ => return None,
+    })
+}
+
+/// 10^scale, correctly rounded: read from its decimal form rather than multiplied up, and without an
+/// allocation. `None` for a scale that no decimal has.
+fn power_of_ten(scale: i8) -> Option<f64> {
+    let mut text = [0_u8; 8];
+    let mut rest = &mut text[..];
+    std::io::Write::write_fmt(&mut rest, format_args!("1e{scale}")).ok()?;
+    let length = 8 - rest.len();
+    std::str::from_utf8(&text[..length]).ok()?.parse().ok()
 }
 
 /// A column's value on its way to a parameter.
@@ -230,6 +305,15 @@ macro_rules! value {
     })* };
 }
 value!(f64 f32 i8 i16 i32 i64 u8 u16 u32);
+
+impl Value for u64 {
+    fn float(self) -> f64 {
+        self as f64
+    }
+    fn integer(self) -> i64 {
+        i64::try_from(self).unwrap_or(i64::MAX)
+    }
+}
 
 impl Value for bool {
     fn float(self) -> f64 {
@@ -307,9 +391,9 @@ fn write_values<P: Param<N>, const N: usize>(values: &Values<'_>, rows: Rows<'_>
         Values::U8(v) => write_slice::<_, P, N>(v, rows, out),
         Values::U16(v) => write_slice::<_, P, N>(v, rows, out),
         Values::U32(v) => write_slice::<_, P, N>(v, rows, out),
+        Values::U64(v) => write_slice::<_, P, N>(v, rows, out),
         Values::Boolean(v) => write_each::<P, N>(rows, out, |r| P::of(v.value(r))),
         Values::Decimal(v, scale) => write_each::<P, N>(rows, out, |r| P::of(Scaled(v[r], *scale))),
-        Values::Dictionary(keys, values) => write_dictionary::<P, N>(keys, values, rows, out),
     }
 }
 
@@ -337,18 +421,6 @@ fn write_each<P: Param<N>, const N: usize>(rows: Rows<'_>, out: &mut [u8], value
             }
         }
     }
-}
-
-fn write_dictionary<P: Param<N>, const N: usize>(keys: &[usize], values: &Values<'_>, rows: Rows<'_>, out: &mut [u8]) {
-    if keys.is_empty() {
-        out.fill(0);
-        return;
-    }
-    let list: Vec<u32> = match rows {
-        Rows::Range(from, to) => keys[from..to].iter().map(|k| *k as u32).collect(),
-        Rows::List(list) => list.iter().map(|r| keys[*r as usize] as u32).collect(),
-    };
-    write_values::<P, N>(values, Rows::List(&list), out);
 }
 
 /// Checks that every unit is a range of rows, one after the other.

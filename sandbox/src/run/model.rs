@@ -1,15 +1,17 @@
 //! A loaded model.
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use arrow_array::{ArrayRef, Float64Array};
-use arrow_buffer::{NullBuffer, ScalarBuffer};
+use arrow_buffer::ScalarBuffer;
 use wasmtime::InstancePre;
 
 use super::columns::{self, Columns, Rows};
 use super::fold::Fold;
 use super::guest::{Guest, Span};
+use super::sandbox::Shared;
 use super::{SandboxError, output};
 use crate::limits::CHUNK;
 use crate::manifest::{Kind, Manifest};
@@ -22,6 +24,7 @@ use crate::verify::Report;
 pub struct Model(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
+    pub(super) sandbox: Arc<Shared>,
     pub(super) manifest: Manifest,
     pub(super) report: Report,
     pub(super) digest: String,
@@ -31,6 +34,7 @@ pub(super) struct Inner {
     pub(super) fresh: bool,
     /// Instances in their initial state.
     pub(super) idle: Mutex<Vec<Guest>>,
+    pub(super) max_unit_time: OnceLock<Duration>,
 }
 
 impl std::fmt::Debug for Model {
@@ -68,22 +72,41 @@ impl Model {
     /// # Errors
     /// Only faults of the host: see [`SandboxError`].
     pub fn score(&self, columns: &[ArrayRef], rows: usize) -> Result<Float64Array, SandboxError> {
-        let inner = &*self.0;
-        if inner.manifest.kind() != Kind::Row {
-            return Err(SandboxError::Kind);
+        let mut scoring = Scoring::new(&self.0, columns, rows)?;
+        for from in (0..rows).step_by(CHUNK) {
+            scoring.chunk(from, rows.min(from + CHUNK))?;
         }
-        numbered(rows)?;
-        let columns = Columns::bind(columns, inner.manifest.features(), rows)?;
-        let mut results = vec![0.0; rows];
-        let mut guest = inner.guest()?;
-        match columns.complete().cloned() {
-            None => inner.score_all(&mut guest, &columns, &mut results)?,
-            Some(complete) => inner.score_complete(&mut guest, &columns, &complete, &mut results)?,
+        Ok(scoring.end())
+    }
+
+    /// Scores the same `rows` rows with several row models, each with its own columns: what
+    /// [`score`](Self::score) would give for one after the other, while the rows are still in the
+    /// processor's cache.
+    ///
+    /// # Errors
+    /// As [`score`](Self::score), for the first model that has one.
+    pub fn score_all(calls: &[(&Model, &[ArrayRef])], rows: usize) -> Result<Vec<Float64Array>, SandboxError> {
+        let mut all = calls
+            .iter()
+            .map(|(model, columns)| Scoring::new(&model.0, columns, rows))
+            .collect::<Result<Vec<_>, _>>()?;
+        for from in (0..rows).step_by(CHUNK) {
+            for scoring in &mut all {
+                scoring.chunk(from, rows.min(from + CHUNK))?;
+            }
         }
-        inner.give_back(guest);
-        output::finish(&inner.manifest.output(), &mut results);
-        let nulls = columns.complete().cloned();
-        Ok(Float64Array::new(ScalarBuffer::from(results), nulls))
+        Ok(all.into_iter().map(Scoring::end).collect())
+    }
+
+    /// The most time that one unit can take on this machine: its fuel at the pace of the slowest code
+    /// known to us, a trap, and for a contained model the replacement of its instance. Measured when it is
+    /// first asked for (some milliseconds) and kept. For the release gate, which hides such times in its
+    /// quantum.
+    ///
+    /// A measurement with a margin of two and no proof: a machine that is much busier later can be slower
+    /// than this.
+    pub fn max_unit_time(&self) -> Duration {
+        *self.0.max_unit_time.get_or_init(|| self.0.sandbox.max_unit_time(&self.0))
     }
 
     /// Folds units with a unit model. `units` are ranges of rows, in order and without overlap; the
@@ -103,7 +126,7 @@ impl Model {
         numbered(rows)?;
         let columns = Columns::bind(columns, inner.manifest.features(), rows)?;
         columns::check_units(units, rows)?;
-        let mut fold = Fold::new(inner, &columns)?;
+        let mut fold = Fold::new(inner, &columns, units.len())?;
         for unit in units {
             fold.unit(unit.clone())?;
         }
@@ -148,7 +171,8 @@ impl Inner {
         Ok(())
     }
 
-    fn score_rows(
+    /// Runs a row model over `rows`, into `results`.
+    fn run(
         &self,
         guest: &mut Guest,
         columns: &Columns<'_>,
@@ -161,33 +185,68 @@ impl Inner {
         guest.run(layout, span, results, fill, || self.fresh_guest())?;
         self.replace(guest)
     }
+}
 
-    fn score_all(&self, guest: &mut Guest, columns: &Columns<'_>, results: &mut [f64]) -> Result<(), SandboxError> {
-        let step = self.at_once();
-        for (i, results) in results.chunks_mut(step).enumerate() {
-            let rows = Rows::Range(i * step, i * step + results.len());
-            self.score_rows(guest, columns, rows, results)?;
+/// Rows on their way through a row model.
+struct Scoring<'a> {
+    inner: &'a Inner,
+    columns: Columns<'a>,
+    guest: Guest,
+    results: Vec<f64>,
+}
+
+impl<'a> Scoring<'a> {
+    fn new(inner: &'a Inner, columns: &'a [ArrayRef], rows: usize) -> Result<Self, SandboxError> {
+        if inner.manifest.kind() != Kind::Row {
+            return Err(SandboxError::Kind);
+        }
+        numbered(rows)?;
+        let columns = Columns::bind(columns, inner.manifest.features(), rows)?;
+        Ok(Self { inner, columns, guest: inner.guest()?, results: vec![0.0; rows] })
+    }
+
+    /// Scores the rows `from..to`, at most [`CHUNK`] of them.
+    fn chunk(&mut self, from: usize, to: usize) -> Result<(), SandboxError> {
+        match self.columns.complete() {
+            None => self.all(from, to)?,
+            Some(complete) => {
+                let mut list = [0; CHUNK];
+                let mut count = 0;
+                for row in (from..to).filter(|r| complete.is_valid(*r)) {
+                    list[count] = row as u32;
+                    count += 1;
+                }
+                self.some(&list[..count])?;
+            }
+        }
+        output::finish(&self.inner.manifest.output(), &mut self.results[from..to]);
+        Ok(())
+    }
+
+    fn all(&mut self, from: usize, to: usize) -> Result<(), SandboxError> {
+        let step = self.inner.at_once();
+        for start in (from..to).step_by(step) {
+            let end = to.min(start + step);
+            self.inner.run(&mut self.guest, &self.columns, Rows::Range(start, end), &mut self.results[start..end])?;
         }
         Ok(())
     }
 
-    /// As [`score_all`](Self::score_all), for the rows that have all they need.
-    fn score_complete(
-        &self,
-        guest: &mut Guest,
-        columns: &Columns<'_>,
-        complete: &NullBuffer,
-        results: &mut [f64],
-    ) -> Result<(), SandboxError> {
-        let rows: Vec<u32> = complete.valid_indices().map(|r| r as u32).collect();
+    /// Scores the rows of `list`, which have all they need.
+    fn some(&mut self, list: &[u32]) -> Result<(), SandboxError> {
         let mut chunk = [0.0; CHUNK];
-        for rows in rows.chunks(self.at_once()) {
+        for rows in list.chunks(self.inner.at_once()) {
             let chunk = &mut chunk[..rows.len()];
-            self.score_rows(guest, columns, Rows::List(rows), chunk)?;
+            self.inner.run(&mut self.guest, &self.columns, Rows::List(rows), chunk)?;
             for (row, result) in rows.iter().zip(chunk) {
-                results[*row as usize] = *result;
+                self.results[*row as usize] = *result;
             }
         }
         Ok(())
+    }
+
+    fn end(self) -> Float64Array {
+        self.inner.give_back(self.guest);
+        Float64Array::new(ScalarBuffer::from(self.results), self.columns.complete().cloned())
     }
 }

@@ -1,6 +1,6 @@
 //! The engines, and the way of a verified module onto them.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use wasmtime::{Engine, Linker, Module};
 
@@ -52,8 +52,13 @@ impl SandboxConfig {
     }
 }
 
-/// The engines that models run on. One per process is enough; it can be shared between threads.
-pub struct Sandbox {
+/// The engines that models run on. One per process is enough; it can be shared between threads and is
+/// cheap to clone.
+#[derive(Clone)]
+pub struct Sandbox(Arc<Shared>);
+
+/// What a sandbox and its models hold together.
+pub(super) struct Shared {
     /// For modules that cannot tell NaNs apart.
     plain: Engine,
     /// For modules that could.
@@ -69,7 +74,8 @@ impl Sandbox {
     /// [`SandboxError::Internal`] where the machine cannot run compiled WebAssembly.
     pub fn new(config: SandboxConfig) -> Result<Self, SandboxError> {
         let engine = |canonical| Target::new(canonical).engine().map_err(|_| SandboxError::Internal("engine"));
-        Ok(Self { plain: engine(false)?, canonical: engine(true)?, config, pace: Pace::default() })
+        let (plain, canonical) = (engine(false)?, engine(true)?);
+        Ok(Self(Arc::new(Shared { plain, canonical, config, pace: Pace::default() })))
     }
 
     /// Compiles a verified module and brings its first instance up.
@@ -78,6 +84,13 @@ impl Sandbox {
     /// `model/manifest` when `manifest` is not the one the module was verified under, `model/compile`
     /// when the compiler gives up, `model/start` when data segments or the start function fail.
     pub fn load(&self, verified: &Verified, manifest: &Manifest) -> Result<Model, Rejection> {
+        self.0.load(verified, manifest)
+    }
+}
+
+impl Shared {
+    /// See [`Sandbox::load`].
+    pub(super) fn load(self: &Arc<Self>, verified: &Verified, manifest: &Manifest) -> Result<Model, Rejection> {
         if verified.manifest() != manifest {
             return Err(Rejection::new(
                 "model/manifest",
@@ -99,6 +112,7 @@ impl Sandbox {
             Birth::Host => Rejection::new("model/start", "the machine has no room for the module", "系统资源不足，无法启动模块"),
         })?;
         Ok(Model(Arc::new(super::model::Inner {
+            sandbox: Arc::clone(self),
             manifest: manifest.clone(),
             report: verified.report().clone(),
             digest: verified.digest().to_owned(),
@@ -106,11 +120,10 @@ impl Sandbox {
             plan,
             pre,
             idle: Mutex::new(vec![first]),
+            max_unit_time: OnceLock::new(),
         })))
     }
-}
 
-impl Sandbox {
     /// The module as machine code: from the cache, or compiled and put there.
     fn compile(&self, wasm: &[u8], target: Target) -> Result<Module, Rejection> {
         let engine = if target.canonical_nan() { &self.canonical } else { &self.plain };
@@ -145,7 +158,7 @@ fn not_compiled(error: CompileError) -> Rejection {
 
 impl std::fmt::Debug for Sandbox {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sandbox").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Sandbox").field("config", &self.0.config).finish_non_exhaustive()
     }
 }
 

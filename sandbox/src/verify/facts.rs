@@ -23,6 +23,9 @@ pub(super) const ALLOWED: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::TAIL_CALL)
     .union(WasmFeatures::EXTENDED_CONST);
 
+/// Estimated bytes of a frame without locals and operands.
+pub(super) const FRAME_BASE: i64 = 64;
+
 /// What one function does by itself.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Function {
@@ -401,7 +404,7 @@ impl Scan {
         function.indirect.dedup();
         function.sets.sort_unstable();
         function.sets.dedup();
-        function.frame = 64 + 8 * i64::from(validator.len_locals() + operands);
+        function.frame = FRAME_BASE + 8 * i64::from(validator.len_locals() + operands);
         self.facts.bodies.push(function);
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use wasmparser::{FuncType, Operator};
 
-use super::facts::Facts;
+use super::facts::{FRAME_BASE, Facts};
 use super::ops;
 
 /// Functions dearer than this are charged when they are entered, not when their caller is.
@@ -112,8 +112,12 @@ impl Graph {
                 Callee::Function(f) => price[f as usize],
                 Callee::Type(t) => price[self.type_nodes[t as usize]],
             };
-            let (entry, loops) = walk(&wasm[facts.bodies[node].body.clone()], cost);
+            let body = &facts.bodies[node];
+            let (entry, loops) = walk(&wasm[body.body.clone()], cost, passage(body.frame));
             let index = node as u32;
+            // What the driver does for a row is paid for by the function that gets it.
+            let row = roots.len() == 3 && roots[1] == index;
+            let entry = if row { entry.plus(Price::of(row_cost(facts, index))) } else { entry };
             let is_root = roots.contains(&index) || facts.start == Some(index);
             // What a table may hold is charged on entry too: its callers do not know what they call.
             let own = is_root
@@ -126,6 +130,16 @@ impl Graph {
             price[node] = Price { charged: if own { 0 } else { entry.charged }, whole: entry.whole };
         }
     }
+}
+
+/// Fuel for entering a function or passing through a loop: a compiler may have to move all locals there.
+fn passage(frame: i64) -> u64 {
+    u64::try_from((frame - FRAME_BASE) / 64).unwrap_or_default()
+}
+
+/// Fuel of the driver for handing over one row of a unit.
+fn row_cost(facts: &Facts, step: u32) -> u64 {
+    8 + facts.types[facts.functions[step as usize] as usize].params().len() as u64
 }
 
 /// The target of a call instruction.
@@ -152,6 +166,10 @@ struct Price {
 }
 
 impl Price {
+    fn of(cost: u64) -> Price {
+        Price { charged: cost, whole: cost }
+    }
+
     fn plus(self, other: Price) -> Price {
         Price { charged: self.charged.saturating_add(other.charged), whole: self.whole.saturating_add(other.whole) }
     }
@@ -169,18 +187,17 @@ enum Frame {
 
 /// The dearest way through a body: blocks add, branches of an `if` take the dearer one, each loop is
 /// a sum of its own that is charged per pass. A jump forward only leaves instructions out, so the sum
-/// bounds every way through.
-fn walk(body: &[u8], price: impl Fn(Callee) -> Price) -> (Price, Vec<Price>) {
+/// bounds every way through. Entry and each pass cost `passage` on top.
+fn walk(body: &[u8], price: impl Fn(Callee) -> Price, passage: u64) -> (Price, Vec<Price>) {
     let mut loops = Vec::new();
     let mut frames: Vec<Frame> = Vec::new();
-    let mut sum = Price::default();
+    let mut sum = Price::of(passage);
     let reader = wasmparser::FunctionBody::new(wasmparser::BinaryReader::new(body, 0));
     let Ok(ops) = reader.get_operators_reader() else {
         return (sum, loops);
     };
     for op in ops.into_iter().flatten() {
-        let own = ops::cost(&op);
-        sum = sum.plus(Price { charged: own, whole: own });
+        sum = sum.plus(Price::of(ops::cost(&op)));
         match op {
             Operator::Block { .. } => frames.push(Frame::Block(std::mem::take(&mut sum))),
             Operator::Loop { .. } => {
@@ -197,7 +214,7 @@ fn walk(body: &[u8], price: impl Fn(Callee) -> Price) -> (Price, Vec<Price>) {
                 Some(Frame::Block(before)) => sum = before.plus(sum),
                 Some(Frame::Loop(before, i)) => {
                     // One for the head, so that an empty loop costs too.
-                    loops[i] = sum.plus(Price { charged: 1, whole: 1 });
+                    loops[i] = sum.plus(Price::of(1 + passage));
                     sum = before.plus(Price { charged: 0, whole: sum.whole });
                 }
                 Some(Frame::If { before, then }) => sum = before.plus(sum.max(then.unwrap_or_default())),

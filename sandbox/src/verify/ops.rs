@@ -164,6 +164,48 @@ pub(super) fn sees_nan(op: &Operator<'_>) -> bool {
     ) || proposal(op) == "simd"
 }
 
+/// Whether machines need several instructions for `op`: rounding, conversions between floats and unsigned
+/// integers, minima of floats, shifts of bytes.
+fn is_several(op: &Operator<'_>) -> bool {
+    use Operator as O;
+    match op {
+        O::F32Min
+        | O::F32Max
+        | O::F64Min
+        | O::F64Max
+        | O::F32Ceil
+        | O::F32Floor
+        | O::F32Trunc
+        | O::F32Nearest
+        | O::F64Ceil
+        | O::F64Floor
+        | O::F64Trunc
+        | O::F64Nearest
+        | O::F32ConvertI64U
+        | O::F64ConvertI64U
+        | O::I32Popcnt
+        | O::I64Popcnt
+        | O::I32TruncF32S
+        | O::I32TruncF32U
+        | O::I32TruncF64S
+        | O::I32TruncF64U
+        | O::I64TruncF32S
+        | O::I64TruncF32U
+        | O::I64TruncF64S
+        | O::I64TruncF64U
+        | O::I32TruncSatF32S
+        | O::I32TruncSatF32U
+        | O::I32TruncSatF64S
+        | O::I32TruncSatF64U
+        | O::I64TruncSatF32S
+        | O::I64TruncSatF32U
+        | O::I64TruncSatF64S
+        | O::I64TruncSatF64U => true,
+        // Loads and stores of vectors are single instructions; what computes on lanes may not be.
+        _ => proposal(op) == "simd" && load_of(op).is_none() && store_of(op).is_none(),
+    }
+}
+
 /// The cost of one instruction in fuel. About one per machine instruction of the compiled code.
 pub(crate) fn cost(op: &Operator<'_>) -> u64 {
     use Operator as O;
@@ -183,9 +225,11 @@ pub(crate) fn cost(op: &Operator<'_>) -> u64 {
         | O::F64Div
         | O::F32Sqrt
         | O::F64Sqrt => 8,
+        O::F32x4Div | O::F64x2Div | O::F32x4Sqrt | O::F64x2Sqrt => 16,
         _ if is_dynamic(op) => 64,
         // A store may be the first into its block: the block is then saved and put back later.
         _ if store_of(op).is_some() => 8,
+        _ if is_several(op) => 4,
         _ => 1,
     }
 }

@@ -1,6 +1,10 @@
 //! What the tests share: models from files or text, columns, and a small random generator.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+pub mod batch;
+pub mod corpus;
+pub mod differ;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

@@ -3,6 +3,7 @@
 mod access;
 mod budget;
 mod credentials;
+mod models;
 mod read;
 mod running;
 mod sample;
@@ -41,7 +42,7 @@ use yunei_policy::authorise::{Authorised, InstitutionFacts, Policies, Request, R
 use yunei_policy::rules::RuleSet;
 use yunei_policy::words::Role;
 use yunei_policy::{Refusal, Text};
-use yunei_sandbox::{Sandbox, SandboxConfig};
+use yunei_sandbox::Sandbox;
 
 /// At most how much memory a query's operators may hold before they spill, bytes.
 const QUERY_MEMORY: usize = 2 << 30;
@@ -124,7 +125,7 @@ impl Domain {
         let internal = |place: &'static str| {
             DomainError::Unavailable(Refusal::new("engine/internal", "系统内部错误", "an internal error").at(place))
         };
-        let sandbox = Sandbox::new(SandboxConfig::default()).map_err(|_| internal("sandbox"))?;
+        let sandbox = models::sandbox(&home).map_err(|_| internal("sandbox"))?;
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(FairSpillPool::new(QUERY_MEMORY)))
             .with_temp_file_path(home.path("tmp"))

@@ -146,7 +146,7 @@ impl Domain {
         }
         for reference in product.models() {
             match self.model_record(reference).await {
-                Ok(model) if model.state == State::Approved => sources.models.push(self.load_model(&model)?),
+                Ok(model) if model.state == State::Approved => sources.models.push(self.load_model(&model).await?),
                 Ok(model) => reasons.push(not_approved("model", "模型", reference, model.state)),
                 Err(DomainError::NotFound(_)) => reasons.push(unknown("model", "模型", reference)),
                 Err(other) => return Err(other),
@@ -157,12 +157,12 @@ impl Domain {
     }
 
     /// Loads a registered model; its bytes are verified again.
-    pub(crate) fn load_model(&self, model: &registry::Model) -> Result<Model, DomainError> {
+    pub(crate) async fn load_model(&self, model: &registry::Model) -> Result<Model, DomainError> {
         let text = String::from_utf8(self.files.get(&model.manifest_digest)?).map_err(|_| damaged(&model.id))?;
         let manifest = Manifest::parse(&text).map_err(|r| rejected(&r))?;
         let wasm = self.files.get(&model.wasm_digest)?;
         let verified = Verified::check(&wasm, &manifest).map_err(|r| rejected(&r))?;
-        self.sandbox.load(&verified, &manifest).map_err(|r| rejected(&[r]))
+        super::models::load(&self.sandbox, verified).await
     }
 }
 

@@ -196,7 +196,7 @@ impl Domain {
         checked: CheckedModel,
         signature: Option<ModelSignature>,
     ) -> Result<Submission, DomainError> {
-        self.sandbox.load(&checked.verified, &checked.manifest).map_err(|r| rejected(&[r]))?;
+        super::models::load(&self.sandbox, checked.verified.clone()).await?;
         let (id, version) = (checked.manifest.id().to_owned(), checked.manifest.version().to_owned());
         let manifest_digest = self.files.put(checked.manifest_text.as_bytes())?;
         let wasm_digest = self.files.put(checked.verified.wasm())?;

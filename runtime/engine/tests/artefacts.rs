@@ -1,0 +1,48 @@
+//! Compiled models are kept in the home, and taken only as they were put there.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+use std::path::PathBuf;
+
+use common::World;
+
+const SQL: &str = "SELECT city, AVG(burden(age, income)) AS mean FROM people GROUP BY city";
+
+fn artefacts(world: &World) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> =
+        fs::read_dir(world.folder.path().join("home/artefacts")).unwrap().map(|e| e.unwrap().path()).collect();
+    found.sort();
+    found
+}
+
+#[tokio::test]
+async fn a_model_is_compiled_once_and_again_when_its_artefact_is_damaged() {
+    let world = World::new(20).await;
+    let kept = artefacts(&world);
+    assert_eq!(kept.len(), 1);
+    let good = fs::read(&kept[0]).unwrap();
+    world.check(SQL).await.unwrap();
+    assert_eq!(artefacts(&world), kept);
+
+    // One bit of machine code: it must not be run.
+    let mut bad = good.clone();
+    let last = bad.len() - 1;
+    bad[last] ^= 1;
+    fs::write(&kept[0], &bad).unwrap();
+    world.check(SQL).await.unwrap();
+    assert_ne!(fs::read(&kept[0]).unwrap(), bad);
+
+    // Nor an artefact of another home: its key is another.
+    let other = World::new(20).await;
+    let theirs = fs::read(&artefacts(&other)[0]).unwrap();
+    assert_ne!(theirs, fs::read(&kept[0]).unwrap());
+    fs::write(&kept[0], &theirs).unwrap();
+    world.check(SQL).await.unwrap();
+    assert_ne!(fs::read(&kept[0]).unwrap(), theirs);
+
+    fs::remove_dir_all(world.folder.path().join("home/artefacts")).unwrap();
+    world.check(SQL).await.unwrap();
+    assert_eq!(artefacts(&world), kept);
+}

@@ -1,0 +1,45 @@
+//! Measuring several ways side by side: what disturbs the machine disturbs all of them.
+
+use std::time::{Duration, Instant};
+
+/// Runs every way once per round, in turn, and gives the median time of each.
+pub(crate) fn race<const N: usize>(rounds: usize, mut ways: [&mut dyn FnMut(); N]) -> [Duration; N] {
+    let mut times: [Vec<Duration>; N] = std::array::from_fn(|_| Vec::with_capacity(rounds));
+    for way in &mut ways {
+        way();
+    }
+    for _ in 0..rounds {
+        for (way, times) in ways.iter_mut().zip(&mut times) {
+            let start = Instant::now();
+            way();
+            times.push(start.elapsed());
+        }
+    }
+    times.map(median)
+}
+
+/// The median of some times.
+pub(crate) fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+/// Nanoseconds of one of `n`.
+pub(crate) fn each(time: Duration, n: usize) -> f64 {
+    time.as_nanos() as f64 / n as f64
+}
+
+/// A heading and a table, in Markdown.
+pub(crate) fn table(title: &str, head: &[&str], rows: &[Vec<String>]) {
+    println!("\n### {title}\n");
+    println!("| {} |", head.join(" | "));
+    println!("|{}", "---|".repeat(head.len()));
+    for row in rows {
+        println!("| {} |", row.join(" | "));
+    }
+}
+
+/// Whether a figure is what was asked for.
+pub(crate) fn met(is: bool) -> String {
+    if is { "yes".to_owned() } else { "**no**".to_owned() }
+}
