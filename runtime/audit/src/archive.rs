@@ -153,15 +153,10 @@ impl Archive {
         let mut count = 0;
         for item in self.entries(range) {
             let (index, entry) = item?;
-            if !filter.passes(&entry) {
-                continue;
+            if filter.passes(&entry) {
+                write_jsonl(index, &entry, out).map_err(LogError::disk("write the export"))?;
+                count += 1;
             }
-            let leaf = hex::encode(crate::tree::leaf_hash(entry.bytes()));
-            out.write_all(b"{\"entry\":")
-                .and_then(|()| out.write_all(entry.bytes()))
-                .and_then(|()| writeln!(out, ",\"index\":{index},\"leaf\":\"{leaf}\"}}"))
-                .map_err(LogError::disk("write the export"))?;
-            count += 1;
         }
         Ok(count)
     }
@@ -182,13 +177,25 @@ impl Archive {
     }
 }
 
+/// Writes one line of the export: `{"entry":…,"index":…,"leaf":"…"}`, the entry byte for byte.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_jsonl(index: u64, entry: &Entry, out: &mut dyn Write) -> std::io::Result<()> {
+    let leaf = hex::encode(entry.leaf_hash());
+    out.write_all(b"{\"entry\":")?;
+    out.write_all(entry.bytes())?;
+    writeln!(out, ",\"index\":{index},\"leaf\":\"{leaf}\"}}")
+}
+
 /// Which entries are asked for. All conditions must hold.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     kind: Option<String>,
+    kinds: Option<Vec<String>>,
     from: Option<i64>,
     until: Option<i64>,
-    fields: Vec<(String, String)>,
+    fields: Vec<(Vec<String>, String)>,
 }
 
 impl Filter {
@@ -202,6 +209,13 @@ impl Filter {
     #[must_use]
     pub fn kind(mut self, prefix: &str) -> Self {
         self.kind = Some(prefix.to_owned());
+        self
+    }
+
+    /// Only entries of one of these kinds.
+    #[must_use]
+    pub fn kinds(mut self, kinds: &[&str]) -> Self {
+        self.kinds = Some(kinds.iter().map(|kind| (*kind).to_owned()).collect());
         self
     }
 
@@ -221,20 +235,28 @@ impl Filter {
 
     /// Only entries whose field has this text, or is a list that contains it.
     #[must_use]
-    pub fn field(mut self, name: &str, text: &str) -> Self {
-        self.fields.push((name.to_owned(), text.to_owned()));
+    pub fn field(self, name: &str, text: &str) -> Self {
+        self.any_field(&[name], text)
+    }
+
+    /// Only entries in which one of these fields has this text, or is a list that contains it.
+    #[must_use]
+    pub fn any_field(mut self, names: &[&str], text: &str) -> Self {
+        self.fields.push((names.iter().map(|name| (*name).to_owned()).collect(), text.to_owned()));
         self
     }
 
     /// Whether an entry passes.
     #[must_use]
     pub fn passes(&self, entry: &Entry) -> bool {
-        let field = |(name, text): &(String, String)| match entry.fields().get(name) {
+        let has = |name: &String, text: &str| match entry.fields().get(name) {
             Some(Value::String(value)) => value == text,
             Some(Value::Array(values)) => values.iter().any(|value| value.as_str() == Some(text)),
             _ => false,
         };
+        let field = |(names, text): &(Vec<String>, String)| names.iter().any(|name| has(name, text));
         self.kind.as_ref().is_none_or(|prefix| entry.kind().starts_with(prefix.as_str()))
+            && self.kinds.as_ref().is_none_or(|kinds| kinds.iter().any(|kind| kind == entry.kind()))
             && self.from.is_none_or(|from| entry.at_millis() >= from)
             && self.until.is_none_or(|until| entry.at_millis() < until)
             && self.fields.iter().all(field)
@@ -252,7 +274,8 @@ pub struct Stats {
 }
 
 impl Stats {
-    fn add(&mut self, entry: &Entry) {
+    /// Counts one more entry. Entries are told in the order of the log.
+    pub fn add(&mut self, entry: &Entry) {
         self.entries += 1;
         self.bytes += entry.bytes().len() as u64;
         *self.by_kind.entry(entry.kind().to_owned()).or_default() += 1;

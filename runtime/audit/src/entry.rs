@@ -137,6 +137,12 @@ impl Entry {
         &self.fields
     }
 
+    /// The leaf hash: `SHA-256(0x00 || entry)` (RFC 6962 section 2.1).
+    #[must_use]
+    pub fn leaf_hash(&self) -> [u8; 32] {
+        crate::tree::leaf_hash(&self.bytes)
+    }
+
     /// The canonical bytes: what is hashed into the tree.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {

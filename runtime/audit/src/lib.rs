@@ -67,7 +67,7 @@ mod witness;
 mod witness_server;
 mod words;
 
-pub use archive::{Archive, Filter, Stats};
+pub use archive::{Archive, Filter, Stats, write_jsonl};
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use commitment::commitment;
 pub use entry::{Entry, EntryError, MAX_ENTRY_BYTES};

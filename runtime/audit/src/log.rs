@@ -148,6 +148,12 @@ impl Log {
         self.inner.sequencer.signers().primary().verifying_key()
     }
 
+    /// The keys whose checkpoints of this log are its own now: more than one while a key is being replaced.
+    #[must_use]
+    pub fn trust(&self) -> Trust {
+        self.inner.sequencer.signers().trust()
+    }
+
     /// The folder that may be served to anybody as static files: `checkpoint` and `tile/`, as C2SP
     /// `tlog-tiles` lays them out. Files that end in `.new` are not finished.
     #[must_use]

@@ -1,7 +1,7 @@
 //! Whom a verifier believes.
 
 use crate::checkpoint::{Checkpoint, CheckpointError};
-use crate::key::VerifyingKey;
+use crate::key::{KeyError, VerifyingKey};
 use crate::options::same_log;
 use crate::witness::WitnessKey;
 
@@ -13,7 +13,48 @@ pub struct Trust {
     quorum: Option<usize>,
 }
 
+/// The most keys of a list that is read.
+const MAX_KEYS: usize = 64;
+
 impl Trust {
+    /// Reads a list of keys, one a line, as it is handed out: the keys of one log, the newest first, and the keys of
+    /// witnesses. Empty lines and lines that begin with `#` are passed over.
+    ///
+    /// # Errors
+    /// [`KeyError::Form`] where a line is no key, there is no key of a log or there are more than 64;
+    /// [`KeyError::Name`] where two keys are of different logs.
+    pub fn parse(text: &str) -> Result<Self, KeyError> {
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let (mut keys, mut witnesses) = (Vec::new(), Vec::new());
+        for line in lines {
+            if keys.len() + witnesses.len() == MAX_KEYS {
+                return Err(KeyError::Form);
+            }
+            match line.parse::<VerifyingKey>() {
+                Ok(key) => keys.push(key),
+                Err(_) => witnesses.push(line.parse::<WitnessKey>()?),
+            }
+        }
+        let first = keys.first().cloned().ok_or(KeyError::Form)?;
+        if keys.iter().any(|key| key.name() != first.name()) {
+            return Err(KeyError::Name);
+        }
+        let trust = keys.into_iter().skip(1).fold(Self::new(first), Self::retired);
+        Ok(witnesses.into_iter().fold(trust, Self::witness))
+    }
+
+    /// The keys of the log, the one that signs now first.
+    #[must_use]
+    pub fn keys(&self) -> &[VerifyingKey] {
+        &self.keys
+    }
+
+    /// The witnesses that are known.
+    #[must_use]
+    pub fn witnesses(&self) -> &[WitnessKey] {
+        &self.witnesses
+    }
+
     /// Believes this key of a log, and asks for no witness.
     #[must_use]
     pub fn new(key: VerifyingKey) -> Self {
@@ -75,5 +116,29 @@ impl Trust {
 impl From<VerifyingKey> for Trust {
     fn from(key: VerifyingKey) -> Self {
         Self::new(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SigningKey;
+
+    #[test]
+    fn a_list_of_keys_at_its_limit_and_one_past_it() {
+        let key = |n: u8| SigningKey::from_seed("a.example/log", [n; 32]).unwrap();
+        let witness = WitnessKey::of(&SigningKey::from_seed("w.example", [9; 32]).unwrap());
+        let text = format!("# 当前\n{}\n\n  {}\n{witness}\n", key(1).verifying_key(), key(2).verifying_key());
+        let trust = Trust::parse(&text).unwrap();
+        assert_eq!(trust.keys(), [key(1).verifying_key(), key(2).verifying_key()]);
+        assert_eq!(trust.witnesses(), [witness.clone()]);
+        let other = SigningKey::from_seed("b.example/log", [3; 32]).unwrap().verifying_key();
+        assert_eq!(Trust::parse(&format!("{text}{other}\n")).unwrap_err().code(), "key/name");
+        assert_eq!(Trust::parse(&witness.to_string()).unwrap_err().code(), "key/form");
+        assert_eq!(Trust::parse("").unwrap_err().code(), "key/form");
+        assert_eq!(Trust::parse("no key").unwrap_err().code(), "key/form");
+        let many = |n: u8| (0..n).map(|i| format!("{}\n", key(i).verifying_key())).collect::<String>();
+        assert!(Trust::parse(&many(64)).is_ok());
+        assert_eq!(Trust::parse(&many(65)).unwrap_err().code(), "key/form");
     }
 }

@@ -1,5 +1,6 @@
 //! The command line, as clap reads it.
 
+use crate::audit_args::{AuditCommand, ReceiptCommand};
 use crate::term::parse_language;
 use crate::verify_args::{ConsentCommand, IssuerCommand, VerifyArgs};
 use clap::{Args, Parser, Subcommand};
@@ -200,47 +201,6 @@ pub(crate) struct RunArgs {
 pub(crate) enum BudgetCommand {
     /// What is left of every budget that was charged.
     Show,
-}
-
-#[derive(Subcommand)]
-pub(crate) enum AuditCommand {
-    /// Lists the newest entries.
-    List {
-        /// How many.
-        #[arg(long, default_value_t = 30)]
-        last: u64,
-    },
-    /// Shows one entry.
-    Show {
-        /// Its place in the log.
-        index: u64,
-    },
-    /// Checks the whole log against its signed checkpoint; needs no lock.
-    Verify {
-        /// The log's public key, or a file with it.
-        #[arg(long)]
-        key: Option<String>,
-    },
-}
-
-#[derive(Subcommand)]
-pub(crate) enum ReceiptCommand {
-    /// Checks a receipt offline.
-    Verify {
-        /// The receipt.
-        file: PathBuf,
-        /// The log's public key, or a file with it.
-        #[arg(long)]
-        key: Option<String>,
-        /// A result file, to be checked against the receipt.
-        #[arg(long, value_name = "FILE")]
-        data: Option<PathBuf>,
-    },
-    /// Shows the receipt of a run.
-    Show {
-        /// The run.
-        run: String,
-    },
 }
 
 /// `name=value`.

@@ -1,6 +1,7 @@
 //! The `yunei` command.
 
 mod args;
+mod audit_args;
 mod commands;
 #[allow(dead_code, unused_imports, reason = "what only its tests use is beside what the story uses")]
 mod demo;
@@ -49,7 +50,7 @@ async fn run(cli: Cli) -> u8 {
         Command::Issuer(command) => commands::verify::issuer(&mut context, command).await,
         Command::Consent(command) => commands::verify::consent(&mut context, command),
         Command::Budget(_) => commands::home::budget(&mut context).await,
-        Command::Audit(command) => commands::proof::audit(&mut context, command).await,
+        Command::Audit(command) => commands::audit::audit(&mut context, command).await,
         Command::Receipt(command) => commands::proof::receipt(&mut context, command).await,
     };
     let code = match &outcome {

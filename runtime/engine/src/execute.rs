@@ -61,6 +61,7 @@ pub struct Executed {
     planned: Recorded<Planned>,
     seed: Seed,
     cells: Vec<LeafCells>,
+    sums: String,
 }
 
 impl fmt::Debug for Executed {
@@ -73,6 +74,12 @@ impl Executed {
     /// What was planned.
     pub fn planned(&self) -> &Planned {
         self.planned.get()
+    }
+
+    /// A commitment to the exact sums under the run's seed. Without the seed it says nothing; with it, a replay finds out
+    /// whether execution or release came out otherwise.
+    pub(crate) fn sums(&self) -> &str {
+        &self.sums
     }
 
     pub(crate) fn into_parts(self) -> (Recorded<Planned>, Seed, Vec<LeafCells>) {
@@ -92,7 +99,27 @@ pub(crate) async fn execute(charged: Charged, unit_key: [u8; 32]) -> Result<Exec
     for (index, leaf) in planned.get().leaves().iter().enumerate() {
         cells.push(execute_leaf(planned.get(), leaf, index, &seed, unit_key).await?);
     }
-    Ok(Executed { planned, seed: Seed::from_bytes(seed), cells })
+    let sums = commit_sums(&cells, &seed);
+    Ok(Executed { planned, seed: Seed::from_bytes(seed), cells, sums })
+}
+
+/// Cells come in the order in which the threads finished: sorted by their keys they are always the same bytes.
+fn commit_sums(leaves: &[LeafCells], seed: &[u8; 32]) -> String {
+    let salt = crate::digest::sha256_parts("yunei/sums-salt/1", &[seed]);
+    let mut text = Vec::new();
+    for leaf in leaves {
+        let mut lines: Vec<String> = match leaf {
+            LeafCells::Sums(cells) => cells.iter().map(|cell| format!("{:?}{:?}", cell.key, cell.sums)).collect(),
+            LeafCells::Units(cells) => cells.cells.iter().map(statistical::UnitCell::line).collect(),
+        };
+        lines.sort_unstable();
+        text.extend_from_slice(&(lines.len() as u64).to_le_bytes());
+        for line in lines {
+            text.extend_from_slice(&(line.len() as u64).to_le_bytes());
+            text.extend_from_slice(line.as_bytes());
+        }
+    }
+    yunei_audit::commitment(&salt, &text)
 }
 
 async fn execute_leaf(

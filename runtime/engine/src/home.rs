@@ -3,7 +3,8 @@
 //! ```text
 //! yunei.toml          name of the domain
 //! LOCK                held by the one process that has the domain open
-//! keys/log.key        signs the log          keys/log.vkey   its public half, to be handed out
+//! keys/log.key        signs the log          keys/log.vkey   its public half, to be handed out; retired ones below it
+//! keys/log.previous.key  signs as well while a key is being replaced (see `logkeys`)
 //! keys/domain.key     32 random bytes: commitments
 //! policy/             rules.toml, policies.cedar, schema.cedarschema
 //! store.sqlite        registry and ledger
@@ -14,6 +15,7 @@
 //! ```
 
 use crate::error::DomainError;
+use crate::logkeys::AuditConfig;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::Deserialize;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -34,6 +36,7 @@ pub(crate) struct Home {
     root: PathBuf,
     name: String,
     secret: [u8; 32],
+    pub(crate) audit: AuditConfig,
     _lock: File,
 }
 
@@ -41,6 +44,8 @@ pub(crate) struct Home {
 #[serde(deny_unknown_fields)]
 struct Config {
     domain: DomainConfig,
+    #[serde(default)]
+    audit: AuditConfig,
 }
 
 #[derive(Deserialize)]
@@ -87,7 +92,8 @@ impl Home {
         // Last: a home without it was never finished and does not open.
         write_new(&root.join("yunei.toml"), format!("[domain]\nname = \"{name}\"\n").as_bytes()).map_err(io)?;
         sync_folder(root).map_err(io)?;
-        Ok((Self { root: root.to_owned(), name: name.to_owned(), secret, _lock: lock }, key))
+        let audit = AuditConfig::default();
+        Ok((Self { root: root.to_owned(), name: name.to_owned(), secret, audit, _lock: lock }, key))
     }
 
     /// Opens a home and takes its lock.
@@ -118,7 +124,7 @@ impl Home {
         })?;
         let _ = fs::remove_dir_all(root.join("tmp"));
         fs::create_dir_all(root.join("tmp")).map_err(|e| DomainError::io("tmp", &e))?;
-        Ok((Self { root: root.to_owned(), name: config.domain.name, secret, _lock: lock }, key))
+        Ok((Self { root: root.to_owned(), name: config.domain.name, secret, audit: config.audit, _lock: lock }, key))
     }
 
     /// The rules and policies of the home, validated.
@@ -248,6 +254,6 @@ fn private_folder(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-fn sync_folder(path: &Path) -> std::io::Result<()> {
+pub(crate) fn sync_folder(path: &Path) -> std::io::Result<()> {
     File::open(path)?.sync_all()
 }

@@ -11,7 +11,7 @@
 use crate::catalogue::verify_unchanged;
 use crate::domain::{Domain, Resolved, Ticket, product_facts};
 use crate::error::DomainError;
-use crate::execute::{Charged, execute};
+use crate::execute::{Charged, Executed, execute};
 use crate::home::random_seed;
 use crate::plan::{Planned, prepare};
 use crate::product::{AggregateProduct, Arguments, Body, Product};
@@ -30,7 +30,7 @@ use yunei_policy::{Refusal, Refused};
 const STOPPED: &str = "run/stopped";
 
 /// At most how long the private part of a run may take.
-const WALL_LIMIT: Duration = Duration::from_secs(1_800);
+pub(crate) const WALL_LIMIT: Duration = Duration::from_secs(1_800);
 
 /// What somebody asks for.
 #[derive(Debug, Clone)]
@@ -98,15 +98,21 @@ pub(crate) async fn run(domain: &Domain, id: &str, request: &RunRequest) -> Resu
         Err(error) => return Err(error),
     }
     let (planned, resolved) = planned;
-    let facts = Facts::of(&use_, &planned, &resolved);
+    let mut facts = Facts::of(&use_, &planned, &resolved);
     let charged: Charged = match use_.charge(planned, &resolved).await {
-        Ok(charged) => charged,
+        Ok((charged, seed)) => {
+            facts.fields.insert("seed".to_owned(), seed.into());
+            charged
+        }
         Err(error) => return Err(use_.refuse_after(error).await),
     };
 
     let unit_key = domain.home.salt("units");
     let executed = match use_.unless_stopped(tokio::time::timeout(WALL_LIMIT, execute(charged, unit_key))).await? {
-        Ok(Ok(executed)) => use_.record_executed(executed).await?,
+        Ok(Ok(executed)) => {
+            facts.fields.insert("sums".to_owned(), executed.sums().into());
+            use_.record_executed(executed).await?
+        }
         Ok(Err(_)) | Err(_) => return Err(use_.fail().await),
     };
     // From the look into the history until the release stands in it nobody else may release.
@@ -224,12 +230,13 @@ impl Use<'_> {
         }
     }
 
-    fn about(&self) -> [(&'static str, Value); 4] {
+    fn about(&self) -> [(&'static str, Value); 5] {
         [
             ("run", self.id.into()),
             ("institution", self.request.institution.clone().into()),
             ("product", self.request.product.clone().into()),
             ("purpose", self.request.purpose.chars().take(128).collect::<String>().into()),
+            ("datasets", json!(self.product.datasets())),
         ]
     }
 
@@ -336,7 +343,8 @@ impl Use<'_> {
     }
 
     /// Checks that the files are what was registered, then charges: all budgets or none, durably, before data is opened.
-    async fn charge(&self, planned: Planned, resolved: &Resolved) -> Result<Charged, DomainError> {
+    /// Gives the commitment to the seed too: from here on the domain can not choose another noise.
+    async fn charge(&self, planned: Planned, resolved: &Resolved) -> Result<(Charged, String), DomainError> {
         for source in &resolved.sources.datasets {
             let files = source.files.clone();
             tokio::task::spawn_blocking(move || verify_unchanged(&files))
@@ -355,6 +363,8 @@ impl Use<'_> {
         let question = question_digest(&planned)?;
         let fields = [
             ("question", planned.question().into()),
+            ("plan", planned.digest().into()),
+            ("seed", seed_digest(&seed).into()),
             ("rho", charge.rho.units().into()),
             ("delta", charge.delta.units().into()),
         ];
@@ -366,11 +376,12 @@ impl Use<'_> {
             Err(ChargeError::Store(error)) => return Err(error.into()),
         }
         let planned = self.domain.settle(note, planned).await?;
-        Ok(Charged::new(planned, seed))
+        Ok((Charged::new(planned, seed), seed_digest(&seed)))
     }
 
-    async fn record_executed<T: Send + 'static>(&self, executed: T) -> Result<Recorded<T>, DomainError> {
-        let note = self.domain.note("run.executed", self.about())?;
+    async fn record_executed(&self, executed: Executed) -> Result<Recorded<Executed>, DomainError> {
+        let sums = [("sums", executed.sums().into())];
+        let note = self.domain.note("run.executed", self.about().into_iter().chain(sums))?;
         self.domain.store.set_run_state(self.id, RunState::Executed, note.at, note.audit()?).await?;
         self.domain.settle(note, executed).await
     }
@@ -382,15 +393,8 @@ impl Use<'_> {
         facts: Facts,
         cells: &[registry::ReleasedCell],
     ) -> Result<RunAnswer, DomainError> {
-        let failed = |_| DomainError::run_failed();
-        let arrow = released.write(Format::Arrow).map_err(failed)?;
-        let mut digests = Map::new();
-        for (name, format) in [("json", Format::Json), ("csv", Format::Csv), ("parquet", Format::Parquet)] {
-            digests.insert(name.to_owned(), crate::digest::sha256_hex(&released.write(format).map_err(failed)?).into());
-        }
-        digests.insert("arrow".to_owned(), crate::digest::sha256_hex(&arrow).into());
-        let stream = released.write_stream().map_err(failed)?;
-        digests.insert("arrow_stream".to_owned(), crate::digest::sha256_hex(&stream).into());
+        let arrow = released.write(Format::Arrow).map_err(|_| DomainError::run_failed())?;
+        let digests = release_digests(&released)?;
         let file_digest = self.domain.files.put(&arrow)?;
         let mut body = facts.fields;
         body.insert("outcome".to_owned(), "released".into());
@@ -402,6 +406,7 @@ impl Use<'_> {
                 ("question", released.question().into()),
                 ("released", file_digest.to_string().into()),
                 ("receipt", receipt_digest.into()),
+                ("price_class", json!(self.product.price_class())),
             ]),
         )?;
         let kept = Kept { columns: released.columns(), class: released.class() };
@@ -439,6 +444,32 @@ pub(crate) struct Kept {
     pub(crate) class: ReleaseClass,
 }
 
+/// The digests of a release in each of its forms.
+pub(crate) fn release_digests(released: &Released) -> Result<Map<String, Value>, DomainError> {
+    let digest = |(name, format): (&str, Format)| {
+        let bytes = released.write(format).map_err(|_| DomainError::run_failed())?;
+        Ok((name.to_owned(), crate::digest::sha256_hex(&bytes).into()))
+    };
+    let forms = [("json", Format::Json), ("csv", Format::Csv), ("arrow", Format::Arrow), ("parquet", Format::Parquet)];
+    let mut digests: Map<String, Value> = forms.into_iter().map(digest).collect::<Result<_, DomainError>>()?;
+    let stream = released.write_stream().map_err(|_| DomainError::run_failed())?;
+    digests.insert("arrow_stream".to_owned(), crate::digest::sha256_hex(&stream).into());
+    Ok(digests)
+}
+
+/// What is told of a seed before it is used. Of 32 random bytes a digest tells nothing, and it binds.
+pub(crate) fn seed_digest(seed: &[u8; 32]) -> String {
+    hex::encode(crate::digest::sha256_parts("yunei/seed/1", &[seed]))
+}
+
+/// The digests of what decides: the numbers, and who may do what.
+pub(crate) fn policy_digests(domain: &Domain) -> [(&'static str, String); 2] {
+    [
+        ("rules", crate::digest::sha256_hex(domain.rules.text().as_bytes())),
+        ("policies", crate::digest::sha256_hex(domain.policies().text().as_bytes())),
+    ]
+}
+
 fn question_digest(planned: &Planned) -> Result<Digest, DomainError> {
     planned.question().parse().map_err(|_| DomainError::run_failed())
 }
@@ -457,10 +488,15 @@ impl Facts {
         put("at", use_.domain.now().into());
         put("question", planned.question().into());
         put("parameters", planned.arguments().into());
-        put("rules", crate::digest::sha256_hex(use_.domain.rules.text().as_bytes()).into());
+        put("plan", planned.digest().into());
+        for (name, digest) in policy_digests(use_.domain) {
+            put(name, digest.into());
+        }
+        put("runtime", env!("CARGO_PKG_VERSION").into());
         put("datasets", resolved.describe_datasets());
         put("models", resolved.describe_models());
         put("class", json!(clearance.class()));
+        put("price_class", json!(use_.product.price_class()));
         put(
             "charge",
             json!({

@@ -1,11 +1,14 @@
 //! The commands: arguments in, calls of the domain, answers out. They decide nothing.
 
+pub(crate) mod audit;
 pub(crate) mod home;
 pub(crate) mod items;
 pub(crate) mod lifecycle;
 pub(crate) mod proof;
+mod replay;
 pub(crate) mod uses;
 pub(crate) mod verify;
+mod witness;
 
 use crate::term::Term;
 use serde_json::json;

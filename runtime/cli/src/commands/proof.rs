@@ -1,103 +1,130 @@
-//! The log and its receipts.
+//! What is checked with public keys alone: the whole log, receipts, checkpoints.
 
 use super::{Context, Outcome, usage};
-use crate::args::{AuditCommand, ReceiptCommand};
-use crate::term::{Column, Mark, Table, count};
+use crate::audit_args::ReceiptCommand;
+use crate::term::{Mark, count};
 use ring::digest::{SHA256, digest};
 use serde_json::json;
 use std::io::Read;
-use std::path::Path;
-use yunei_audit::{Entry, Log, Receipt, VerifyingKey};
-use yunei_engine::dates::format_instant;
+use std::path::{Path, PathBuf};
+use yunei_audit::{Archive, Checkpoint, Log, Receipt, ReceiptError, Trust};
 use yunei_engine::{DomainError, Format};
 use yunei_policy::Refusal;
 
+/// At most how many bytes a list of keys has.
+const MAX_KEYS: u64 = 64 * 1024;
 /// At most how many bytes of a result file are digested.
 const MAX_DATA: u64 = 4 << 30;
 
-pub(crate) async fn audit(context: &mut Context, command: AuditCommand) -> Outcome {
-    match command {
-        AuditCommand::Verify { key } => verify_log(context, key.as_deref()),
-        AuditCommand::List { last } => {
-            let domain = context.domain().await?;
-            let size = domain.log().size();
-            let entries = domain.log().entries(size.saturating_sub(last)..size).collect::<Result<Vec<_>, _>>()?;
-            if context.term.is_json() {
-                let all: Vec<_> = entries.iter().map(|(index, entry)| view(*index, entry)).collect();
-                context.term.json(&json!({ "size": size, "entries": all }));
-                return Ok(());
-            }
-            let headings = [("序号", "#"), ("时间", "At"), ("事项", "What"), ("机构", "Institution"), ("对象", "Of")];
-            let mut table = Table::new(headings.map(|(zh, en)| Column::left(context.term.pick(zh, en))));
-            for (index, entry) in &entries {
-                let field = |names: &[&str]| {
-                    let found = names.iter().find_map(|n| entry.fields().get(*n).and_then(|v| v.as_str()));
-                    found.unwrap_or("–").to_owned()
-                };
-                table.row([
-                    index.to_string(),
-                    format_instant(entry.at_millis()),
-                    entry.kind().to_owned(),
-                    field(&["institution", "by"]),
-                    field(&["run", "product", "model", "dataset", "subject", "grant"]),
-                ]);
-            }
-            context.term.table(&table);
-            Ok(())
-        }
-        AuditCommand::Show { index } => {
-            let domain = context.domain().await?;
-            let entry = domain.log().entry(index).map_err(|_| {
-                DomainError::NotFound(Refusal::new("audit/no-entry", "日志中没有这一条", "the log has no such entry"))
-            })?;
-            let shown = view(index, &entry);
-            if context.term.is_json() {
-                context.term.json(&shown);
-            } else {
-                context.term.text(&serde_json::to_string_pretty(&shown).unwrap_or_default());
-            }
-            Ok(())
+/// A log's folder, or a copy of its public part alone.
+enum Copied {
+    Whole(PathBuf),
+    Public(PathBuf),
+}
+
+impl Copied {
+    fn of(context: &Context, named: Option<&Path>) -> Self {
+        match named {
+            None => Self::Whole(context.home.join("log")),
+            Some(path) if path.join("checkpoint").exists() => Self::Public(path.to_owned()),
+            Some(path) => Self::Whole(path.to_owned()),
         }
     }
 }
 
-fn view(index: u64, entry: &Entry) -> serde_json::Value {
-    json!({ "index": index, "at": format_instant(entry.at_millis()), "kind": entry.kind(), "fields": entry.fields() })
-}
-
-fn verify_log(context: &mut Context, key: Option<&str>) -> Outcome {
-    let key = public_key(context, key)?;
+/// Checks a log, entry by entry, on all processors.
+pub(crate) fn verify_log(
+    context: &mut Context,
+    keys: &[String],
+    log: Option<&Path>,
+    against: Option<&Path>,
+) -> Outcome {
+    let trust = trust(context, keys)?;
+    let copied = Copied::of(context, log);
     let label = context.term.pick("核对日志", "Checking the log").to_owned();
-    let bar = context.term.bar(&label, 100);
-    let verdict = Log::verify(&context.home.join("log"), &key, &mut |done, total| {
-        bar.set(done.saturating_mul(100) / total.max(1));
-    });
+    let bar = context.term.bar(&label, 0);
+    let mut progress = |done: u64, total: u64| bar.move_to(done, total);
+    let verdict = match &copied {
+        Copied::Whole(dir) => Log::verify_with(dir, &trust, &mut progress),
+        Copied::Public(dir) => Log::verify_public(dir, &trust, &mut progress),
+    };
     bar.done();
     let verdict = verdict?;
+    if let Some(path) = against {
+        let bytes = read(path, 64 * 1024)?;
+        let earlier = Checkpoint::parse(&bytes)
+            .map_err(|_| usage("input/checkpoint", "这不是检查点", "this is no checkpoint"))?;
+        let archive = match &copied {
+            Copied::Whole(dir) => Archive::open(dir, &trust)?,
+            Copied::Public(dir) => Archive::open_public(dir, &trust)?,
+        };
+        archive.extends(&earlier, &trust)?;
+    }
     if context.term.is_json() {
-        context.term.json(&json!({ "verified": true, "size": verdict.size(), "root": verdict.root_hex() }));
+        context.term.json(&json!({
+            "verified": true, "size": verdict.size(), "root": verdict.root_hex(), "published": verdict.published(),
+            "clock_steps_back": verdict.clock_steps_back(), "checkpoint": verdict.checkpoint().to_string(),
+        }));
         return Ok(());
     }
     let text = context.term.pick("条记录与签名的检查点一致", "entries agree with the signed checkpoint").to_owned();
     context.term.item(Mark::Done, &format!("{} {text}", count(verdict.size())));
+    if against.is_some() {
+        let text = context.term.pick("日志是先前检查点的延续", "The log continues the earlier checkpoint").to_owned();
+        context.term.item(Mark::Done, &text);
+    }
+    if verdict.clock_steps_back() > 0 {
+        let text = context.term.pick("时钟曾向后跳的次数", "The clock stepped back, times").to_owned();
+        context.term.note(&format!("{text}: {}", count(verdict.clock_steps_back())));
+    }
     context.term.note(&format!("root {}", verdict.root_hex()));
     Ok(())
 }
 
-/// The key that was named, as text or file; else the home's.
-fn public_key(context: &Context, named: Option<&str>) -> Result<VerifyingKey, DomainError> {
-    let wrong = || usage("input/key", "公钥无法读取", "that is no public key");
-    let text = match named {
-        Some(text) if text.contains('+') => text.to_owned(),
-        Some(path) => std::fs::read_to_string(path).map_err(|_| wrong())?,
-        None => std::fs::read_to_string(context.home.join("keys/log.vkey")).map_err(|_| {
-            DomainError::NotFound(
-                Refusal::new("home/absent", "这里没有域的公钥", "there is no domain's public key here")
-                    .hint("用 --key 指明公钥", "name the public key with --key"),
-            )
-        })?,
-    };
-    text.trim().parse().map_err(|_| wrong())
+/// Prints the newest signed checkpoint, without a lock.
+pub(crate) fn checkpoint(context: &mut Context) -> Outcome {
+    let trust = trust(context, &[])?;
+    let archive = Archive::open(&context.home.join("log"), &trust)?;
+    let text = archive.checkpoint().to_string();
+    if context.term.is_json() {
+        context.term.json(&json!({ "size": archive.size(), "checkpoint": text }));
+    } else {
+        context.term.raw(&text);
+    }
+    Ok(())
+}
+
+/// The keys that were named, as texts or files; else the home's.
+fn trust(context: &Context, named: &[String]) -> Result<Trust, DomainError> {
+    if !named.is_empty() {
+        return read_trust(named);
+    }
+    let text = std::fs::read_to_string(context.home.join("keys/log.vkey")).map_err(|_| {
+        DomainError::NotFound(
+            Refusal::new("home/absent", "这里没有域的公钥", "there is no domain's public key here")
+                .hint("用 --key 指明公钥", "name the public key with --key"),
+        )
+    })?;
+    Trust::parse(&text).map_err(|_| wrong_key())
+}
+
+fn wrong_key() -> DomainError {
+    usage("input/key", "公钥无法读取", "that is no public key")
+}
+
+/// Keys as texts, or files with one a line.
+pub(crate) fn read_trust(named: &[String]) -> Result<Trust, DomainError> {
+    let mut lines = String::new();
+    for text in named {
+        if text.contains('+') && !Path::new(text).exists() {
+            lines.push_str(text);
+        } else {
+            let bytes = read(Path::new(text), MAX_KEYS).map_err(|_| wrong_key())?;
+            lines.push_str(&String::from_utf8(bytes).map_err(|_| wrong_key())?);
+        }
+        lines.push('\n');
+    }
+    Trust::parse(&lines).map_err(|_| wrong_key())
 }
 
 pub(crate) async fn receipt(context: &mut Context, command: ReceiptCommand) -> Outcome {
@@ -113,7 +140,7 @@ pub(crate) async fn receipt(context: &mut Context, command: ReceiptCommand) -> O
             }
             Ok(())
         }
-        ReceiptCommand::Verify { file, key, data } => verify_receipt(context, &file, key.as_deref(), data.as_deref()),
+        ReceiptCommand::Verify { file, key, data } => verify_receipt(context, &file, &key, data.as_deref()),
     }
 }
 
@@ -121,16 +148,19 @@ fn malformed() -> DomainError {
     usage("receipt/malformed", "这不是凭证", "this is no receipt")
 }
 
-fn verify_receipt(context: &mut Context, file: &Path, key: Option<&str>, data: Option<&Path>) -> Outcome {
-    let key = public_key(context, key)?;
+fn verify_receipt(context: &mut Context, file: &Path, keys: &[String], data: Option<&Path>) -> Outcome {
+    let trust = trust(context, keys)?;
     let bytes = read(file, yunei_audit::MAX_RECEIPT_BYTES as u64)?;
     let receipt = Receipt::parse(&bytes).map_err(|_| malformed())?;
-    let verified = receipt.verify(&key).map_err(|_| {
-        DomainError::from(Refusal::new(
-            "receipt/invalid",
-            "凭证与日志的签名不符",
-            "the receipt does not agree with the log's signature",
-        ))
+    let verified = receipt.verify_with(&trust).map_err(|error| {
+        let refusal = Refusal::new(error.code(), error.text_zh(), error.text_en());
+        DomainError::from(match error {
+            ReceiptError::Signature => refusal.hint(
+                "密钥更换过的日志，请用 --key 同时给出新旧公钥",
+                "of a log whose key was replaced, name all its public keys with --key",
+            ),
+            _ => refusal,
+        })
     })?;
     if let Some(path) = data {
         let name = match Format::of_path(path) {
@@ -152,11 +182,20 @@ fn verify_receipt(context: &mut Context, file: &Path, key: Option<&str>, data: O
         }
     }
     if context.term.is_json() {
-        context.term.json(&json!({ "verified": true, "index": verified.index(), "body": verified.body() }));
+        context.term.json(&json!({
+            "verified": true, "index": verified.index(), "size": verified.checkpoint().size(),
+            "origin": verified.checkpoint().origin(), "witnesses": verified.witnesses(), "kind": verified.entry().kind(),
+            "body": verified.body(),
+        }));
         return Ok(());
     }
     let text = context.term.pick("凭证有效，日志位置", "The receipt holds, at place").to_owned();
-    context.term.item(Mark::Done, &format!("{text} {}", verified.index()));
+    let origin = verified.checkpoint().origin().to_owned();
+    context.term.item(Mark::Done, &format!("{text} {} / {}  {origin}", verified.index(), verified.checkpoint().size()));
+    if !verified.witnesses().is_empty() {
+        let text = context.term.pick("联署的见证方", "Cosigned by").to_owned();
+        context.term.note(&format!("{text}: {}", verified.witnesses().join(", ")));
+    }
     context.term.text(&serde_json::to_string_pretty(verified.body()).unwrap_or_default());
     Ok(())
 }

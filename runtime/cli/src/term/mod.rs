@@ -99,6 +99,8 @@ pub(crate) struct Term {
     painter: Painter,
     out: Box<dyn Write + Send>,
     broken: Option<io::Error>,
+    /// Whether the one document is out: what fails after it shows in the exit code.
+    told: bool,
 }
 
 impl Term {
@@ -109,7 +111,7 @@ impl Term {
 
     /// A terminal that writes to `out`.
     pub(crate) fn to(look: Look, out: Box<dyn Write + Send>) -> Self {
-        Self { look, painter: Painter::new(look.colour), out, broken: None }
+        Self { look, painter: Painter::new(look.colour), out, broken: None, told: false }
     }
 
     /// The language of every text.
@@ -176,14 +178,31 @@ impl Term {
         }
     }
 
+    /// A text that another program reads, as it is: control characters are taken out, nothing is folded.
+    pub(crate) fn raw(&mut self, text: &str) {
+        if !self.look.json {
+            self.write(&clean(text));
+        }
+    }
+
+    /// Brings out what was printed so far, for work that goes on for long after it.
+    pub(crate) fn flush(&mut self) {
+        if self.broken.is_none()
+            && let Err(error) = self.out.flush()
+        {
+            self.keep(error);
+        }
+    }
+
     /// An empty line.
     pub(crate) fn blank(&mut self) {
         self.line("");
     }
 
-    /// The one JSON document, pretty and with a line end. Printed with `--json` alone; to be called once.
+    /// The one JSON document, pretty and with a line end. Printed with `--json` alone, and once:
+    /// a second one is dropped.
     pub(crate) fn json(&mut self, document: &impl Serialize) {
-        if !self.look.json {
+        if !self.look.json || std::mem::replace(&mut self.told, true) {
             return;
         }
         match serde_json::to_string_pretty(document) {

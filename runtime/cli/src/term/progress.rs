@@ -33,6 +33,12 @@ impl Bar {
         self.0.set_position(done);
     }
 
+    /// How far work is whose length is known by and by.
+    pub(crate) fn move_to(&self, done: u64, total: u64) {
+        self.0.set_length(total);
+        self.0.set_position(done);
+    }
+
     /// Takes it off the screen.
     pub(crate) fn done(self) {
         drop(self);

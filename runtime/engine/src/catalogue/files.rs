@@ -242,6 +242,25 @@ pub fn verify_digests(files: &[FileEntry]) -> Result<(), Refused> {
     Err(changed().into())
 }
 
+/// The digests that the files of a dataset version have now, in their order; `None` where a file can not be read. `progress`
+/// is told (bytes read, bytes in all). Blocking.
+pub fn current_digests(files: &[FileEntry], progress: &mut dyn FnMut(u64, u64)) -> Vec<Option<Digest>> {
+    let total = files.iter().map(FileEntry::bytes).sum();
+    let mut done = 0;
+    let now = files.iter().map(|entry| {
+        let mut file = File::open(&entry.path).ok()?;
+        if !file.metadata().ok()?.is_file() {
+            return None;
+        }
+        digest(&mut file, &mut |count| {
+            done += count;
+            progress(done, total);
+        })
+        .ok()
+    });
+    now.collect()
+}
+
 fn is_unchanged(entry: &FileEntry) -> bool {
     let same = || -> io::Result<bool> {
         let mut file = File::open(&entry.path)?;

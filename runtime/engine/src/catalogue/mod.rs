@@ -19,7 +19,7 @@ mod survey;
 mod units;
 
 pub use column::{Bounds, ColumnSpec, ColumnType, Domain};
-pub use files::{FileEntry, verify_digests, verify_unchanged};
+pub use files::{FileEntry, current_digests, verify_digests, verify_unchanged};
 pub(crate) use files::{files_within, paths_within};
 pub use spec::{Access, Attribute, DatasetSpec, Grade, Provider, Unit, Update};
 pub use survey::{Surveyed, survey};

@@ -283,6 +283,8 @@ impl Domain {
             "policies.changed",
             [("digest", crate::digest::sha256_hex(policies.text().as_bytes()).into()), ("by", actor.into())],
         )?;
+        // Kept like the rules: a use says by their digest under which policies it was allowed.
+        self.files.put(policies.text().as_bytes())?;
         self.store.note(note.audit()?).await?;
         self.settle_only(note).await?;
         self.home.replace_policies(text)?;

@@ -1,7 +1,9 @@
 //! [`Domain`]: the face of everything inside a home.
 
 mod access;
+mod audit;
 mod budget;
+mod continuity;
 mod credentials;
 mod models;
 mod read;
@@ -12,9 +14,11 @@ mod statement;
 mod submit;
 mod suspend;
 mod upload;
+mod usage;
 mod views;
 
 pub use access::{MAX_PAGE, Recovered, RunView, VersionView};
+pub use audit::{AuditLine, AuditPage, AuditQuery, ExportFormat, MAX_AUDIT_PAGE, Outcome, PeriodStats};
 pub use budget::BudgetView;
 pub use credentials::{Caller, IssuedToken, KeyView, MAX_TOKEN_DAYS, TokenRequest, TokenView};
 pub(crate) use running::Ticket;
@@ -25,11 +29,13 @@ pub(crate) use submit::{CheckedModel, files_digest, product_facts};
 pub use submit::{GrantRequest, Submission};
 pub use suspend::{MAX_REASON, MAX_RELEASES, ReleaseView, StateChangeView, Stopped};
 pub use upload::ModelUpload;
+pub use usage::{Period, UsageLine, UsageQuery, usage_csv};
 pub use views::{Checkup, ColumnView, DatasetView, Expected, GrantView, InstitutionView, ModelView, ProductView};
 pub use yunei_audit::Entry as LogEntry;
 
 use crate::error::DomainError;
 use crate::home::{Home, random_seed};
+use crate::plan::Tuning;
 use crate::registry::{AuditEntry, FileStore, RunState, Store};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
@@ -64,6 +70,7 @@ pub struct Domain {
     /// The numbers of units under disclosure control; who holds it may compare with the history and add to it.
     pub(crate) units: tokio::sync::Mutex<Option<crate::statistical::UnitIndex>>,
     pub(crate) verifying: crate::verify::Verifying,
+    pub(crate) tuning: Tuning,
     clock: Clock,
 }
 
@@ -89,7 +96,7 @@ impl Domain {
     pub async fn create(root: &Path, name: &str, rules: Option<&str>, clock: Clock) -> Result<Self, DomainError> {
         let (home, key) = Home::create(root, name, rules)?;
         let store = Store::create(&home.path("store.sqlite")).await?;
-        let log = Log::create(&home.path("log"), key)?;
+        let log = home.log_options(key)?.create(&home.path("log"))?;
         let domain = Self::assemble(home, store, log, clock)?;
         for (id, role, zh, en) in FIRST_INSTITUTIONS {
             let note =
@@ -106,15 +113,17 @@ impl Domain {
     /// `home/absent`, `home/busy`, and what is wrong with store, keys or log.
     pub async fn open(root: &Path, clock: Clock) -> Result<Self, DomainError> {
         let (home, key) = Home::open(root)?;
+        let key = home.finish_rotation(key, clock())?;
         let store = Store::open(&home.path("store.sqlite")).await?;
-        let log = match Log::open(&home.path("log"), key) {
+        let log = match home.log_options(key).and_then(|options| Ok(options.open(&home.path("log"))?)) {
             Ok(log) => log,
             Err(error) => {
                 store.close().await;
-                return Err(error.into());
+                return Err(error);
             }
         };
         let domain = Self::assemble(home, store, log, clock)?;
+        domain.check_continuity().await?;
         domain.recover().await?;
         Ok(domain)
     }
@@ -122,6 +131,9 @@ impl Domain {
     fn assemble(home: Home, store: Store, log: Log, clock: Clock) -> Result<Self, DomainError> {
         let (rules, policies) = home.policy()?;
         let files = FileStore::open(&home.path("files"))?;
+        // Kept, so that a use can be replayed under the rules of its day when others are in force.
+        files.put(rules.text().as_bytes())?;
+        files.put(policies.text().as_bytes())?;
         let internal = |place: &'static str| {
             DomainError::Unavailable(Refusal::new("engine/internal", "系统内部错误", "an internal error").at(place))
         };
@@ -144,8 +156,15 @@ impl Domain {
             running: running::Running::default(),
             units: tokio::sync::Mutex::default(),
             verifying,
+            tuning: Tuning::default(),
             clock,
         })
+    }
+
+    /// Sets how queries divide their work. What is released does not depend on it.
+    #[must_use]
+    pub fn tuned(self, tuning: Tuning) -> Self {
+        Self { tuning, ..self }
     }
 
     /// Closes the store. A domain that is dropped instead loses nothing.
@@ -242,7 +261,8 @@ impl Domain {
         let recorded = tokio::task::spawn_blocking(move || log.record(entry, value))
             .await
             .map_err(|_| DomainError::from(LogError::Stopped))??;
-        self.store.outbox_done(&id, recorded.position().index()).await?;
+        let index = recorded.position().index();
+        self.store.outbox_settled(&id, index, &self.log.checkpoint(), self.now()).await?;
         Ok(recorded)
     }
 
@@ -302,7 +322,15 @@ impl Domain {
         }
         crate::verify::recover(self).await?;
         for run in self.store.unfinished_runs().await? {
-            let note = self.note("run.interrupted", [("run", run.id.clone().into())])?;
+            let note = self.note(
+                "run.interrupted",
+                [
+                    ("run", run.id.clone().into()),
+                    ("institution", run.institution.clone().into()),
+                    ("product", run.product.clone().into()),
+                    ("purpose", run.purpose.clone().into()),
+                ],
+            )?;
             self.store.set_run_state(&run.id, RunState::Failed, note.at, note.audit()?).await?;
             self.settle_only(note).await?;
         }

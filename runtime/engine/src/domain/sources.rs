@@ -3,6 +3,7 @@
 use super::Domain;
 use super::submit::{files_digest, rejected};
 use crate::catalogue::DatasetSpec;
+use crate::dates::format_instant;
 use crate::error::DomainError;
 use crate::plan::{Source, Sources};
 use crate::product::Product;
@@ -29,17 +30,32 @@ pub(crate) struct Resolved {
     pub(crate) sources: Sources,
     /// Number and epoch of each dataset's version, in the product's order.
     pub(crate) versions: Vec<(String, u64, u32)>,
+    /// When each version was registered, in the same order.
+    pub(crate) registered: Vec<i64>,
+    /// The digests of the models' manifests, in the product's order.
+    pub(crate) manifests: Vec<registry::Digest>,
 }
+
+/// Up to how many files of a dataset version a receipt names one by one; of more it has the digest of them all.
+const FILES_NAMED: usize = 64;
 
 impl Resolved {
     /// Datasets, versions and files, for a receipt.
     pub(crate) fn describe_datasets(&self) -> serde_json::Value {
-        let described = self.versions.iter().zip(&self.sources.datasets).map(|((id, version, epoch), source)| {
-            serde_json::json!({
+        let all = self.versions.iter().zip(&self.sources.datasets).zip(&self.registered);
+        let described = all.map(|(((id, version, epoch), source), registered)| {
+            let spec = &source.spec;
+            let mut about = serde_json::json!({
                 "id": id, "version": version, "epoch": epoch,
-                "entry": source.spec.digest().to_string(), "files": files_digest(&source.files),
-                "provider": source.spec.provider().name(),
-            })
+                "entry": spec.digest().to_string(), "files": files_digest(&source.files),
+                // For citing: 来源与日期.
+                "title": { "zh": spec.title().zh, "en": spec.title().en }, "provider": spec.provider().name(),
+                "provider_code": spec.provider().code(), "registered": format_instant(*registered),
+            });
+            if source.files.len() <= FILES_NAMED {
+                about["file_digests"] = source.files.iter().map(|f| f.sha256().to_string()).collect();
+            }
+            about
         });
         described.collect()
     }
@@ -61,15 +77,23 @@ impl Resolved {
 
     /// Models and their digests, for a receipt.
     pub(crate) fn describe_models(&self) -> serde_json::Value {
-        let described = self.sources.models.iter().map(|m| {
+        let described = self.sources.models.iter().zip(&self.manifests).map(|(m, digest)| {
             let manifest = m.manifest();
-            serde_json::json!({ "id": format!("{}@{}", manifest.id(), manifest.version()), "module": m.digest() })
+            serde_json::json!({
+                "id": format!("{}@{}", manifest.id(), manifest.version()), "module": m.digest(),
+                "manifest": digest.to_string(),
+            })
         });
         described.collect()
     }
 }
 
 impl Domain {
+    /// Nothing yet, to be read as this domain is tuned.
+    pub(crate) fn sources(&self) -> Sources {
+        Sources { tuning: self.tuning, ..Sources::default() }
+    }
+
     pub(crate) async fn product_record(&self, id: &str) -> Result<(registry::Product, Product), DomainError> {
         let record = self.store.product(id).await.map_err(|e| match e {
             registry::StoreError::NotFound { .. } => DomainError::not_found("产品", "product", id),
@@ -122,8 +146,8 @@ impl Domain {
     /// Loads what a product names. Only approved datasets and models are given out.
     pub(crate) async fn resolve(&self, product: &Product) -> Result<Resolved, DomainError> {
         let mut reasons = Vec::new();
-        let mut sources = Sources::default();
-        let mut versions = Vec::new();
+        let mut sources = self.sources();
+        let (mut versions, mut registered, mut manifests) = (Vec::new(), Vec::new(), Vec::new());
         for id in product.datasets() {
             match self.store.dataset(id).await {
                 Ok(dataset) if dataset.state == State::Approved => {
@@ -138,6 +162,7 @@ impl Domain {
                     let epoch = u32::try_from(dataset.epoch).map_err(|_| damaged(id))?;
                     sources.datasets.push(Source { spec: Arc::new(spec), files: version.files, epoch });
                     versions.push((id.clone(), version.number, epoch));
+                    registered.push(version.registered_at);
                 }
                 Ok(dataset) => reasons.push(not_approved("dataset", "数据集", id, dataset.state)),
                 Err(registry::StoreError::NotFound { .. }) => reasons.push(unknown("dataset", "数据集", id)),
@@ -146,14 +171,17 @@ impl Domain {
         }
         for reference in product.models() {
             match self.model_record(reference).await {
-                Ok(model) if model.state == State::Approved => sources.models.push(self.load_model(&model).await?),
+                Ok(model) if model.state == State::Approved => {
+                    sources.models.push(self.load_model(&model).await?);
+                    manifests.push(model.manifest_digest);
+                }
                 Ok(model) => reasons.push(not_approved("model", "模型", reference, model.state)),
                 Err(DomainError::NotFound(_)) => reasons.push(unknown("model", "模型", reference)),
                 Err(other) => return Err(other),
             }
         }
         Refused::unless(reasons, ())?;
-        Ok(Resolved { sources, versions })
+        Ok(Resolved { sources, versions, registered, manifests })
     }
 
     /// Loads a registered model; its bytes are verified again.

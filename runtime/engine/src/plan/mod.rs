@@ -3,6 +3,7 @@
 //!
 //! Nothing here opens data.
 
+mod digest;
 mod expression;
 mod functions;
 mod guard;
@@ -19,5 +20,6 @@ pub use planned::{Checked, Planned};
 pub(crate) use planned::{check, prepare};
 pub(crate) use private::{PrivateLeaf, UNIT, measure_plan};
 pub(crate) use public::{ReleasedLeaf, public_plan};
+pub use source::Tuning;
 pub(crate) use source::{Source, Sources};
 pub(crate) use statistical::{ROWS, unit_plan};

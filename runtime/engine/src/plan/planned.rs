@@ -1,5 +1,6 @@
 //! A product checked without data (`Checked`), and one use of it that may run (`Planned`).
 
+use super::digest::plan_digest;
 use super::expression::Teller;
 use super::leaves::{FoundLeaf, find};
 use super::private::{Domains, PrivateLeaf, text_domains, texts_without_code};
@@ -63,6 +64,7 @@ pub struct Planned {
     clearance: Clearance,
     question: String,
     arguments: String,
+    digest: String,
 }
 
 impl fmt::Debug for Planned {
@@ -87,6 +89,10 @@ impl Planned {
     /// The parameters of this use, in one form per set of values.
     pub fn arguments(&self) -> &str {
         &self.arguments
+    }
+    /// The digest of what is computed and released; the same on every machine.
+    pub fn digest(&self) -> &str {
+        &self.digest
     }
     pub(crate) fn state(&self) -> &SessionState {
         &self.state
@@ -134,9 +140,11 @@ pub(crate) async fn prepare(
     let plan = bind(plan, arguments)?;
     let (found, clearance) = clear_plan(&plan, aggregate, rules, sources)?;
     let domains = domains(sources);
-    let leaves = found.into_iter().map(|l| PrivateLeaf { node: l.node, domains: domains.clone() }).collect();
+    let leaves: Vec<_> = found.into_iter().map(|l| PrivateLeaf { node: l.node, domains: domains.clone() }).collect();
+    let digest = plan_digest(&plan, &leaves, &clearance)
+        .map_err(|_| Refusal::new("plan/internal", "执行计划无法构造", "the plan can not be made"))?;
     let question = question(product, arguments, sources, rules);
-    Ok(Planned { authorised, state, plan, leaves, clearance, question, arguments: arguments.canonical() })
+    Ok(Planned { authorised, state, plan, leaves, clearance, question, arguments: arguments.canonical(), digest })
 }
 
 /// Puts the arguments in the place of the parameters.

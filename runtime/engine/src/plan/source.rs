@@ -30,9 +30,27 @@ pub(crate) struct Source {
     pub(crate) epoch: u32,
 }
 
+/// How the query engine divides its work. What leaves is the same for every setting.
+#[derive(Debug, Clone, Copy)]
+pub struct Tuning {
+    /// How many threads of work a query is cut into.
+    pub partitions: usize,
+    /// At most how many rows one batch has.
+    pub batch_rows: usize,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        let partitions = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self { partitions, batch_rows: 8_192 }
+    }
+}
+
 /// All that a product may read and call.
 #[derive(Default)]
 pub(crate) struct Sources {
+    /// How it is read.
+    pub(crate) tuning: Tuning,
     /// Its datasets.
     pub(crate) datasets: Vec<Source>,
     /// Its models.
@@ -111,10 +129,10 @@ impl TableProvider for DatasetTable {
 }
 
 /// The configuration of every session.
-fn config() -> SessionConfig {
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+fn config(tuning: Tuning) -> SessionConfig {
     let mut config = SessionConfig::new()
-        .with_target_partitions(threads)
+        .with_target_partitions(tuning.partitions.max(1))
+        .with_batch_size(tuning.batch_rows.max(1))
         .with_information_schema(false)
         .with_collect_statistics(false)
         .with_create_default_catalog_and_schema(true);
@@ -133,7 +151,7 @@ impl Sources {
     /// `model/name-taken` where two models, or a model and a function, share a name.
     pub(crate) fn session(&self, runtime: &Arc<RuntimeEnv>) -> std::result::Result<SessionState, Refused> {
         let mut state = SessionStateBuilder::new_with_default_features()
-            .with_config(config())
+            .with_config(config(self.tuning))
             .with_runtime_env(Arc::clone(runtime))
             .build();
         let mut reasons = Vec::new();

@@ -3,10 +3,12 @@
 //! Whether the datasets and models that it names exist, and whether its SQL may run, is decided later (`plan`).
 
 mod parameter;
+mod price;
 mod raw;
 mod verification;
 
 pub use parameter::{Arguments, Parameter, ParameterKind};
+pub use price::PriceClass;
 pub use verification::{Claim, VerificationProduct};
 
 use crate::digest::sha256_hex;
@@ -29,6 +31,7 @@ pub struct Product {
     id: String,
     title: Text,
     purposes: Vec<String>,
+    price_class: Option<PriceClass>,
     datasets: Vec<String>,
     models: Vec<String>,
     body: Body,
@@ -93,6 +96,7 @@ impl Product {
                 id: raw.id,
                 title: raw.title,
                 purposes: raw.purposes,
+                price_class: raw.price_class,
                 datasets: raw.datasets,
                 models: raw.models,
                 body,
@@ -114,6 +118,10 @@ impl Product {
     /// What it may be used for.
     pub fn purposes(&self) -> &[String] {
         &self.purposes
+    }
+    /// Whether its use is charged for, where its operator says so.
+    pub fn price_class(&self) -> Option<PriceClass> {
+        self.price_class
     }
     /// The datasets it reads.
     pub fn datasets(&self) -> &[String] {

@@ -185,6 +185,14 @@ impl Arguments {
         serde_json::Value::Object(object).to_string()
     }
 
+    /// Reads back what [`Arguments::canonical`] wrote: of a use that is on record, whose values were checked then.
+    pub(crate) fn recorded(text: &str) -> Option<Self> {
+        let object: BTreeMap<String, String> = serde_json::from_str(text).ok()?;
+        let values = object.into_iter().map(|(name, value)| Some((name, literal_of_text(&value)?)));
+        let arguments = Self(values.collect::<Option<_>>()?);
+        (arguments.canonical() == text).then_some(arguments)
+    }
+
     /// The values as the query engine takes them.
     pub(crate) fn scalars(&self) -> Vec<(String, ScalarValue)> {
         self.0.iter().map(|(k, v)| (k.clone(), literal_scalar(v))).collect()
@@ -201,6 +209,21 @@ pub(crate) fn literal_text(literal: &Literal) -> String {
         Literal::Date(v) => format!("date:{v}"),
         Literal::Text(v) => format!("text:{v}"),
     }
+}
+
+/// The inverse of [`literal_text`].
+fn literal_of_text(text: &str) -> Option<Literal> {
+    if text == "null" {
+        return Some(Literal::Null);
+    }
+    Some(match text.split_once(':')? {
+        ("bool", v) => Literal::Bool(v.parse().ok()?),
+        ("int", v) => Literal::Int(v.parse().ok()?),
+        ("float", v) => Literal::Float(f64::from_bits(u64::from_str_radix(v, 16).ok()?)),
+        ("date", v) => Literal::Date(v.parse().ok()?),
+        ("text", v) => Literal::Text(v.to_owned()),
+        _ => return None,
+    })
 }
 
 /// A literal as the query engine takes it.

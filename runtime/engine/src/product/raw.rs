@@ -17,6 +17,7 @@ pub(super) struct RawProduct {
     pub(super) kind: String,
     pub(super) title: Text,
     pub(super) purposes: Vec<String>,
+    pub(super) price_class: Option<super::PriceClass>,
     pub(super) datasets: Vec<String>,
     #[serde(default)]
     pub(super) models: Vec<String>,

@@ -23,6 +23,7 @@ mod store;
 mod subject;
 mod tokens;
 mod verifications;
+mod watch;
 
 pub use cells::ReleasedCell;
 pub use digest::{Digest, NotADigest};

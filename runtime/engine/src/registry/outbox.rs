@@ -54,6 +54,23 @@ pub(super) async fn insert(tx: &mut Tx, audit: AuditEntry<'_>) -> Result<(), Sto
     Ok(())
 }
 
+/// An entry stands in the log, within a change.
+pub(super) async fn done_in(tx: &mut Tx, id: &str, log_index: u64) -> Result<(), StoreError> {
+    let index = i64::try_from(log_index).map_err(|_| StoreError::Limit("log index"))?;
+    let stands = sqlx::query_scalar::<_, Option<i64>>("SELECT log_index FROM outbox WHERE id = ?")
+        .bind(id)
+        .fetch_optional(&mut **tx)
+        .await?
+        .ok_or_else(|| StoreError::absent(Kind::AuditEntry, id))?;
+    match stands {
+        Some(there) if there == index => return Ok(()),
+        Some(_) => return Err(StoreError::exists(Kind::AuditEntry, id)),
+        None => {}
+    }
+    sqlx::query("UPDATE outbox SET log_index = ? WHERE id = ?").bind(index).bind(id).execute(&mut **tx).await?;
+    Ok(())
+}
+
 impl Store {
     /// The oldest entries that are not in the log yet, at most 1,000, in the order in which they were written.
     ///
@@ -73,19 +90,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::Exists`] where it was said to stand elsewhere.
     pub async fn outbox_done(&self, id: &str, log_index: u64) -> Result<(), StoreError> {
-        let index = i64::try_from(log_index).map_err(|_| StoreError::Limit("log index"))?;
         let mut tx = self.begin().await?;
-        let stands = sqlx::query_scalar::<_, Option<i64>>("SELECT log_index FROM outbox WHERE id = ?")
-            .bind(id)
-            .fetch_optional(&mut *tx)
-            .await?
-            .ok_or_else(|| StoreError::absent(Kind::AuditEntry, id))?;
-        match stands {
-            Some(there) if there == index => return Ok(()),
-            Some(_) => return Err(StoreError::exists(Kind::AuditEntry, id)),
-            None => {}
-        }
-        sqlx::query("UPDATE outbox SET log_index = ? WHERE id = ?").bind(index).bind(id).execute(&mut *tx).await?;
+        done_in(&mut tx, id, log_index).await?;
         tx.commit().await?;
         Ok(())
     }

@@ -23,6 +23,7 @@ const READERS: u32 = 4;
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "registry", include_str!("../../migrations/0001_registry.sql")),
     (110, "statistical", include_str!("../../migrations/0110_statistical.sql")),
+    (120, "log seen", include_str!("../../migrations/0120_log_seen.sql")),
     (130, "credentials", include_str!("../../migrations/0130_credentials.sql")),
     (140, "standing", include_str!("../../migrations/0140_standing.sql")),
     (150, "verification", include_str!("../../migrations/0150_verification.sql")),

@@ -37,6 +37,22 @@ pub(crate) struct UnitCell {
     pub(crate) members: Vec<Vec<u64>>,
 }
 
+impl UnitCell {
+    /// Key and digest of the cell, whatever the order in which its units came.
+    pub(crate) fn line(&self) -> String {
+        let mut order: Vec<usize> = (0..self.units.len()).collect();
+        order.sort_unstable_by_key(|at| self.units[*at]);
+        let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+        for at in order {
+            context.update(&self.units[at].to_le_bytes());
+            context.update(&self.rows[at].to_le_bytes());
+            self.values.iter().for_each(|values| context.update(&values[at].to_le_bytes()));
+            self.members.iter().for_each(|members| context.update(&members[at].to_le_bytes()));
+        }
+        format!("{:?}{}", self.key, hex::encode(context.finish()))
+    }
+}
+
 /// Runs a leaf. `key` keys all digests and lasts as long as the home.
 pub(crate) async fn execute_leaf(
     planned: &Planned,

@@ -7,12 +7,13 @@
 mod cells;
 mod units;
 
-pub(crate) use cells::{UnitCells, execute_leaf};
+pub(crate) use cells::{UnitCell, UnitCells, execute_leaf};
 pub(crate) use units::UnitIndex;
 
 use crate::domain::{Domain, Resolved, files_digest};
 use crate::error::DomainError;
 use crate::functions::failed;
+use crate::plan::Sources;
 use crate::registry::ReleasedCell;
 use datafusion::common::Result;
 use roaring::RoaringBitmap;
@@ -42,6 +43,26 @@ pub(crate) struct Session<'a> {
 impl<'a> Session<'a> {
     /// Takes the domain's lock and loads what was released of these datasets.
     pub(crate) async fn open(domain: &'a Domain, resolved: &Resolved) -> Result<Self, DomainError> {
+        Self::over(domain, &resolved.sources, domain.rules.statistical(), None).await
+    }
+
+    /// The session that a run had whose release is on record: with the history of before it, and under the rules of that
+    /// day. What is released in it is written nowhere; [`Session::forget`] ends it.
+    pub(crate) async fn replayed(
+        domain: &'a Domain,
+        sources: &Sources,
+        rules: &StatisticalRules,
+        run: &str,
+    ) -> Result<Self, DomainError> {
+        Self::over(domain, sources, rules, Some(run)).await
+    }
+
+    async fn over(
+        domain: &'a Domain,
+        sources: &Sources,
+        rules: &StatisticalRules,
+        before: Option<&str>,
+    ) -> Result<Self, DomainError> {
         let mut index = domain.units.lock().await;
         let opened = match index.take() {
             Some(opened) => opened,
@@ -52,10 +73,14 @@ impl<'a> Session<'a> {
             }
         };
         let mut history = HashMap::new();
-        for source in &resolved.sources.datasets {
+        for source in &sources.datasets {
             let data = files_digest(&source.files);
             let mut cells = Vec::new();
-            for bytes in domain.store.released_cells(source.spec.id(), &data).await? {
+            let released = match before {
+                None => domain.store.released_cells(source.spec.id(), &data).await?,
+                Some(run) => domain.store.released_cells_before(source.spec.id(), &data, run).await?,
+            };
+            for bytes in released {
                 let bitmap =
                     RoaringBitmap::deserialize_from(bytes.as_slice()).map_err(|_| DomainError::run_failed())?;
                 // A lost index would give the numbers of old bitmaps to other units.
@@ -67,7 +92,7 @@ impl<'a> Session<'a> {
             history.insert(source.spec.id().to_owned(), (data, cells));
         }
         *index = Some(opened);
-        Ok(Self { index, history, new: Vec::new(), rules: *domain.rules.statistical() })
+        Ok(Self { index, history, new: Vec::new(), rules: *rules })
     }
 
     /// What of a leaf leaves. What does is known to the leaves that follow.
@@ -95,6 +120,11 @@ impl<'a> Session<'a> {
             }
         }
         Ok(released)
+    }
+
+    /// Ends a session of which nothing is to stay. The numbers of units are read anew next time.
+    pub(crate) fn forget(mut self) {
+        *self.index = None;
     }
 
     /// Makes the numbers of units durable; what was released, to be written with the release.

@@ -1,0 +1,259 @@
+//! The log: reading it, metering, proofs.
+
+use super::{Context, Outcome, proof, replay, usage, witness};
+use crate::audit_args::{AuditCommand, DayArgs, FilterArgs, PeriodArg};
+use crate::term::{Column, Mark, Table, count, decimal};
+use serde_json::{Map, Value, json};
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::Path;
+use yunei_engine::DomainError;
+use yunei_engine::domain::{AuditLine, AuditQuery, ExportFormat, UsageLine, UsageQuery, usage_csv};
+use yunei_engine::product::PriceClass;
+use yunei_policy::Refusal;
+
+pub(crate) async fn audit(context: &mut Context, command: AuditCommand) -> Outcome {
+    match command {
+        AuditCommand::List { filter, last, before } => list(context, filter, usize::from(last), before).await,
+        AuditCommand::Show { index } => show(context, index).await,
+        AuditCommand::Stats { filter } => stats(context, filter).await,
+        AuditCommand::Usage { institution, product, days, period, csv } => {
+            meter(context, (institution, product), &days, period, csv.as_deref()).await
+        }
+        AuditCommand::Export { filter, output } => export(context, filter, &output).await,
+        AuditCommand::Prove { index: Some(index), .. } => prove(context, index).await,
+        AuditCommand::Prove { index: None, consistency } => consistent(context, consistency.unwrap_or(0)).await,
+        AuditCommand::Verify { key, log, against } => {
+            proof::verify_log(context, &key, log.as_deref(), against.as_deref())
+        }
+        AuditCommand::Checkpoint => proof::checkpoint(context),
+        AuditCommand::Replay { runs, all, recorded_policy } => {
+            replay::replay(context, runs, all, recorded_policy).await
+        }
+        AuditCommand::Witness { dir, name, listen, logs } => witness::serve(context, &dir, &name, listen, &logs).await,
+        AuditCommand::RotateKey => witness::rotate_key(context),
+        AuditCommand::EndOverlap => witness::end_overlap(context),
+    }
+}
+
+impl From<FilterArgs> for AuditQuery {
+    fn from(args: FilterArgs) -> Self {
+        let (from_millis, until_millis) = args.days.millis();
+        Self {
+            institution: args.institution,
+            product: args.product,
+            dataset: args.dataset,
+            outcome: args.outcome.map(Into::into),
+            purpose: args.purpose,
+            run: args.run,
+            kind: args.kind,
+            from_millis,
+            until_millis,
+        }
+    }
+}
+
+async fn list(context: &mut Context, filter: FilterArgs, last: usize, before: Option<u64>) -> Outcome {
+    let domain = context.domain().await?;
+    let page = domain.audit_list(&context.actor("authority"), &filter.into(), last, before).await?;
+    if context.term.is_json() {
+        context.term.json(&page);
+        return Ok(());
+    }
+    let headings =
+        [("序号", "#"), ("时间", "At"), ("事项", "What"), ("机构", "Institution"), ("对象", "Of"), ("用途", "Purpose")];
+    let mut table = Table::new(headings.map(|(zh, en)| Column::left(context.term.pick(zh, en))));
+    // The oldest of the page first, so that the newest stands last on the screen.
+    for line in page.entries.iter().rev() {
+        let of = subject(line);
+        let field = |names: &[&str]| text(&line.fields, names);
+        table.row([
+            line.index.to_string(),
+            line.at.clone(),
+            line.kind.clone(),
+            field(&["institution", "by"]),
+            of,
+            field(&["purpose"]),
+        ]);
+    }
+    context.term.table(&table);
+    if let Some(before) = page.before {
+        let more = context.term.pick("更早的记录：加上 --before", "Older ones: add --before").to_owned();
+        context.term.note(&format!("{more} {before}"));
+    }
+    Ok(())
+}
+
+fn text(fields: &Map<String, Value>, names: &[&str]) -> String {
+    let found = names.iter().find_map(|name| fields.get(*name).and_then(Value::as_str));
+    found.unwrap_or("–").to_owned()
+}
+
+/// What an entry is about: of a use, its product and its id.
+fn subject(line: &AuditLine) -> String {
+    let of = |names: &[&str]| text(&line.fields, names);
+    match (line.fields.get("product").and_then(Value::as_str), line.fields.get("run").and_then(Value::as_str)) {
+        (Some(product), Some(run)) => format!("{product} {run}"),
+        _ => of(&["run", "product", "model", "dataset", "subject", "grant", "next"]),
+    }
+}
+
+async fn show(context: &mut Context, index: u64) -> Outcome {
+    let domain = context.domain().await?;
+    let line = domain.audit_entry(&context.actor("authority"), index).await?;
+    if context.term.is_json() {
+        context.term.json(&line);
+    } else {
+        context.term.text(&serde_json::to_string_pretty(&line).unwrap_or_default());
+    }
+    Ok(())
+}
+
+async fn stats(context: &mut Context, filter: FilterArgs) -> Outcome {
+    let domain = context.domain().await?;
+    let stats = domain.audit_stats(&context.actor("authority"), &filter.into()).await?;
+    if context.term.is_json() {
+        context.term.json(&stats);
+        return Ok(());
+    }
+    let dash = "–".to_owned();
+    let (entries, bytes) =
+        (context.term.pick("条数", "Entries").to_owned(), context.term.pick("字节", "Bytes").to_owned());
+    let (first, last) = (context.term.pick("最早", "First").to_owned(), context.term.pick("最晚", "Last").to_owned());
+    context.term.facts(&[
+        (&entries, count(stats.entries)),
+        (&bytes, count(stats.bytes)),
+        (&first, stats.first_at.clone().unwrap_or(dash.clone())),
+        (&last, stats.last_at.clone().unwrap_or(dash)),
+    ]);
+    let headings = [Column::left(context.term.pick("事项", "What")), Column::right(context.term.pick("次数", "Times"))];
+    let mut table = Table::new(headings);
+    for (kind, times) in &stats.by_kind {
+        table.row([kind.clone(), count(*times)]);
+    }
+    context.term.blank();
+    context.term.table(&table);
+    Ok(())
+}
+
+async fn meter(
+    context: &mut Context,
+    (institution, product): (Option<String>, Option<String>),
+    days: &DayArgs,
+    period: PeriodArg,
+    csv: Option<&Path>,
+) -> Outcome {
+    let (from_millis, until_millis) = days.millis();
+    let query = UsageQuery { institution, product, from_millis, until_millis, period: period.into() };
+    let domain = context.domain().await?;
+    let lines = domain.audit_usage(&context.actor("authority"), &query).await?;
+    if let Some(path) = csv {
+        super::write_file(path, usage_csv(&lines).as_bytes())?;
+    }
+    if context.term.is_json() {
+        context.term.json(&json!({ "lines": lines }));
+        return Ok(());
+    }
+    let table = usage_table(context, &lines);
+    context.term.table(&table);
+    if let Some(path) = csv {
+        let written = context.term.pick("已写入", "Written to").to_owned();
+        context.term.item(Mark::Done, &format!("{written} {}", path.display()));
+    }
+    Ok(())
+}
+
+fn usage_table(context: &Context, lines: &[UsageLine]) -> Table {
+    let left =
+        [("期间", "Period"), ("机构", "Institution"), ("产品", "Product"), ("用途", "Purpose"), ("价格", "Price")];
+    let right = [
+        ("发布", "Released"),
+        ("重复", "Repeated"),
+        ("核验", "Answered"),
+        ("拒绝", "Refused"),
+        ("失败", "Failed"),
+        ("计费", "Billable"),
+        ("ρ", "ρ"),
+    ];
+    let pick = |(zh, en): (&'static str, &'static str)| context.term.pick(zh, en);
+    let columns = left.map(|text| Column::left(pick(text))).into_iter();
+    let mut table = Table::new(columns.chain(right.map(|text| Column::right(pick(text)))));
+    for line in lines {
+        let price = match line.price_class {
+            Some(PriceClass::Free) => pick(("无偿", "free")),
+            Some(PriceClass::Charged) => pick(("收费", "charged")),
+            None => pick(("未定", "none")),
+        };
+        let texts = [&line.period, &line.institution, &line.product, &line.purpose].map(Clone::clone).into_iter();
+        let numbers =
+            [line.released, line.repeated, line.answered, line.refused, line.failed, line.billable].map(count);
+        table.row(texts.chain([price.to_owned()]).chain(numbers).chain([decimal(line.rho, 6)]));
+    }
+    table
+}
+
+async fn export(context: &mut Context, filter: FilterArgs, output: &Path) -> Outcome {
+    let format = match output.extension().and_then(|ending| ending.to_str()) {
+        Some("jsonl" | "ndjson") => ExportFormat::Jsonl,
+        Some("parquet") => ExportFormat::Parquet,
+        _ => {
+            let (zh, en) = ("输出文件须以 .jsonl 或 .parquet 结尾", "the output ends in .jsonl or .parquet");
+            return Err(usage("input/output", zh, en));
+        }
+    };
+    let failed = |_: std::io::Error| {
+        let refusal = Refusal::new("output/io", "无法写入文件", "the file can not be written");
+        DomainError::Unavailable(refusal.at(output.display().to_string()))
+    };
+    let domain = context.domain().await?;
+    let name = output.file_name().ok_or_else(|| usage("input/output", "输出文件名无效", "that is no file name"))?;
+    let draft = output.with_file_name(format!(".{}.partial", name.to_string_lossy()));
+    let label = context.term.pick("导出日志", "Exporting the log").to_owned();
+    let spinner = context.term.spinner(&label);
+    let out = BufWriter::new(File::create(&draft).map_err(failed)?);
+    let written = domain.audit_export(&context.actor("authority"), &filter.into(), format, out).await;
+    spinner.done();
+    let written = match written {
+        Ok(written) => written,
+        Err(error) => {
+            let _ = std::fs::remove_file(&draft);
+            return Err(error);
+        }
+    };
+    File::open(&draft).and_then(|file| file.sync_all()).map_err(failed)?;
+    std::fs::rename(&draft, output).map_err(failed)?;
+    if context.term.is_json() {
+        context.term.json(&json!({ "file": output, "entries": written }));
+        return Ok(());
+    }
+    let text = context.term.pick("条记录已写入", "entries written to").to_owned();
+    context.term.item(Mark::Done, &format!("{} {text} {}", count(written), output.display()));
+    Ok(())
+}
+
+async fn prove(context: &mut Context, index: u64) -> Outcome {
+    let domain = context.domain().await?;
+    let proof = domain.audit_prove(&context.actor("authority"), index).await?;
+    if context.term.is_json() {
+        context.term.json(&json!({ "index": index, "proof": proof }));
+    } else {
+        context.term.raw(&proof);
+    }
+    Ok(())
+}
+
+async fn consistent(context: &mut Context, old: u64) -> Outcome {
+    let domain = context.domain().await?;
+    let (hashes, checkpoint) = domain.audit_consistency(&context.actor("authority"), old).await?;
+    let hashes: Vec<String> = hashes.iter().map(|hash| hex(hash)).collect();
+    if context.term.is_json() {
+        context.term.json(&json!({ "old": old, "proof": hashes, "checkpoint": checkpoint }));
+        return Ok(());
+    }
+    context.term.raw(&format!("old {old}\n{}\n\n{checkpoint}", hashes.join("\n")));
+    Ok(())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,54 @@
+//! Registry and log remember each other: neither can be put back to an older state alone.
+
+use super::Domain;
+use crate::error::DomainError;
+use serde_json::Value;
+use yunei_audit::Trust;
+use yunei_policy::Refusal;
+
+impl Domain {
+    /// Whom a reader of this domain's log believes: its keys, retired ones too. Witnesses are not among them.
+    ///
+    /// # Errors
+    /// `home/…` where `keys/log.vkey` is no list of keys.
+    pub fn log_trust(&self) -> Result<Trust, DomainError> {
+        self.home.log_trust()
+    }
+
+    /// Compares log and registry when a domain is opened, before anything is written.
+    ///
+    /// The checkpoint that the registry saw last must be the beginning of the log (else the log was put back, or is another
+    /// one), and what the log has beyond it must be entries that this registry wrote (else the registry was put back, and
+    /// with it what is spent). That both were put back together only a witness can tell.
+    pub(super) async fn check_continuity(&self) -> Result<(), DomainError> {
+        let seen = self.store.log_seen(self.log.origin()).await?;
+        if let Some(seen) = &seen {
+            self.log.extends(seen, &self.log_trust()?)?;
+        }
+        let from = seen.map_or(0, |seen| seen.size());
+        for item in self.log.entries(from..self.log.size()) {
+            let (_, entry) = item?;
+            // The log's own entries (`log/key`, …) have no id.
+            let Some(Value::String(id)) = entry.fields().get("id") else { continue };
+            if !self.store.outbox_knows(id).await? {
+                return Err(registry_is_older());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn registry_is_older() -> DomainError {
+    DomainError::Unavailable(
+        Refusal::new(
+            "home/registry-older-than-log",
+            "登记库比日志旧，可能单独恢复过旧备份；为防已用预算被重置，拒绝打开",
+            "the registry is older than the log: a backup of it alone was restored; refused, since spent budgets would \
+             be unspent",
+        )
+        .hint(
+            "请恢复与日志同一时点或更新的 store.sqlite",
+            "restore a store.sqlite of the same moment as the log, or newer",
+        ),
+    )
+}

@@ -1,0 +1,89 @@
+//! What the registry remembers of the log, so that neither can be put back to an older state unnoticed by the other.
+
+use super::error::StoreError;
+use super::outbox::done_in;
+use super::store::Store;
+use yunei_audit::Checkpoint;
+
+impl Store {
+    /// An entry stands in the log at `log_index`, under this checkpoint, which is remembered where it is the newest.
+    ///
+    /// # Errors
+    /// As [`Store::outbox_done`].
+    pub async fn outbox_settled(
+        &self,
+        id: &str,
+        log_index: u64,
+        checkpoint: &Checkpoint,
+        at: i64,
+    ) -> Result<(), StoreError> {
+        let size = i64::try_from(checkpoint.size()).map_err(|_| StoreError::Limit("log index"))?;
+        let mut tx = self.begin().await?;
+        done_in(&mut tx, id, log_index).await?;
+        sqlx::query(
+            "INSERT INTO log_seen (origin, size, note, at) VALUES (?, ?, ?, ?)
+             ON CONFLICT (origin) DO UPDATE SET size = excluded.size, note = excluded.note, at = excluded.at
+             WHERE excluded.size > log_seen.size",
+        )
+        .bind(checkpoint.origin())
+        .bind(size)
+        .bind(checkpoint.to_string())
+        .bind(at)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// The newest checkpoint of the log of this name that was remembered.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] where it is none; what keeps the store from being read.
+    pub async fn log_seen(&self, origin: &str) -> Result<Option<Checkpoint>, StoreError> {
+        let note = sqlx::query_scalar::<_, String>("SELECT note FROM log_seen WHERE origin = ?")
+            .bind(origin)
+            .fetch_optional(&self.read)
+            .await?;
+        let damaged = |_| StoreError::Damaged("a remembered checkpoint is none");
+        note.map(|note| Checkpoint::parse(note.as_bytes()).map_err(damaged)).transpose()
+    }
+
+    /// Whether an entry of this id was ever written here.
+    ///
+    /// # Errors
+    /// What keeps the store from being read.
+    pub async fn outbox_knows(&self, id: &str) -> Result<bool, StoreError> {
+        let found = sqlx::query_scalar::<_, i64>("SELECT 1 FROM outbox WHERE id = ?").bind(id);
+        Ok(found.fetch_optional(&self.read).await?.is_some())
+    }
+
+    /// The runs that released something, oldest first.
+    ///
+    /// # Errors
+    /// What keeps the store from being read.
+    pub async fn released_runs(&self) -> Result<Vec<String>, StoreError> {
+        let ids = sqlx::query_scalar::<_, String>(
+            "SELECT runs.id FROM runs JOIN releases ON releases.run_id = runs.id ORDER BY runs.seq",
+        );
+        Ok(ids.fetch_all(&self.read).await?)
+    }
+
+    /// The members of all cells of this data that had been released when this run's release was, oldest first.
+    ///
+    /// # Errors
+    /// What keeps the store from being read.
+    pub async fn released_cells_before(
+        &self,
+        dataset: &str,
+        data: &str,
+        run: &str,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        // Releases are numbered in the order in which they were recorded, and none is ever deleted.
+        let cells = sqlx::query_scalar(
+            "SELECT members FROM statistical_cells JOIN releases ON releases.run_id = statistical_cells.run_id
+             WHERE dataset = ? AND data = ? AND releases.rowid < (SELECT rowid FROM releases WHERE run_id = ?)
+             ORDER BY statistical_cells.seq",
+        );
+        Ok(cells.bind(dataset).bind(data).bind(run).fetch_all(&self.read).await?)
+    }
+}
