@@ -121,7 +121,7 @@ fn difference(context: &Context, report: &ReplayReport, comparison: &Comparison)
 
 /// The exit code of a replay that found a difference is 1; with `--json` the report is the document.
 fn told(differing: &[&ReplayReport]) -> DomainError {
-    let reasons = differing.iter().flat_map(|report| report.differences().map(|comparison| (report, comparison)));
+    let reasons = differing.iter().flat_map(|report| report.differences().map(move |comparison| (report, comparison)));
     let reasons: Vec<Refusal> = reasons
         .take(20)
         .map(|(report, comparison)| {

@@ -53,9 +53,10 @@ pub(crate) async fn serve(
         ));
     }
     context.term.flush();
-    let _ = tokio::signal::ctrl_c().await;
+    // Until the process is ended. That may happen at any moment: what was cosigned is on disk before it is answered.
+    let never = std::future::pending::<Outcome>().await;
     drop(server);
-    Ok(())
+    never
 }
 
 /// Replaces the key that signs the log.
