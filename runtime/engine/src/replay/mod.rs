@@ -102,7 +102,8 @@ impl Domain {
 
     async fn record_replay(&self, actor: &str, run: &str, product: &str) -> Result<Recorded<Authorised>, DomainError> {
         let (record, parsed) = self.product_record(product).await?;
-        let facts = product_facts(&record, &parsed, &Behind::default());
+        let behind = Behind::default();
+        let facts = product_facts(&record, &parsed, &behind);
         let authorised = self.authorise(actor, Action::Replay, Resource::Product(facts)).await?;
         self.log_replay("replay.authorised", actor, run, [("product", product.into())], authorised).await
     }
