@@ -1,16 +1,12 @@
 //! The log: reading it, metering, proofs.
 
-use super::{Context, Outcome, proof, replay, usage, witness};
+use super::{Context, Draft, Outcome, proof, replay, usage, witness};
 use crate::audit_args::{AuditCommand, DayArgs, FilterArgs, PeriodArg};
 use crate::term::{Column, Mark, Table, count, decimal};
 use serde_json::{Map, Value, json};
-use std::fs::File;
-use std::io::BufWriter;
 use std::path::Path;
-use yunei_engine::DomainError;
 use yunei_engine::domain::{AuditLine, AuditQuery, ExportFormat, UsageLine, UsageQuery, usage_csv};
 use yunei_engine::product::PriceClass;
-use yunei_policy::Refusal;
 
 pub(crate) async fn audit(context: &mut Context, command: AuditCommand) -> Outcome {
     match command {
@@ -144,11 +140,12 @@ async fn meter(
     csv: Option<&Path>,
 ) -> Outcome {
     let (from_millis, until_millis) = days.millis();
+    let draft = csv.map(Draft::create).transpose()?;
     let query = UsageQuery { institution, product, from_millis, until_millis, period: period.into() };
     let domain = context.domain().await?;
     let lines = domain.audit_usage(&context.actor("authority"), &query).await?;
-    if let Some(path) = csv {
-        super::write_file(path, usage_csv(&lines).as_bytes())?;
+    if let Some(draft) = draft {
+        draft.finish(usage_csv(&lines).as_bytes())?;
     }
     if context.term.is_json() {
         context.term.json(&json!({ "lines": lines }));
@@ -201,27 +198,14 @@ async fn export(context: &mut Context, filter: FilterArgs, output: &Path) -> Out
             return Err(usage("input/output", zh, en));
         }
     };
-    let failed = |_: std::io::Error| {
-        let refusal = Refusal::new("output/io", "无法写入文件", "the file can not be written");
-        DomainError::Unavailable(refusal.at(output.display().to_string()))
-    };
+    let draft = Draft::create(output)?;
     let domain = context.domain().await?;
-    let name = output.file_name().ok_or_else(|| usage("input/output", "输出文件名无效", "that is no file name"))?;
-    let draft = output.with_file_name(format!(".{}.partial", name.to_string_lossy()));
     let label = context.term.pick("导出日志", "Exporting the log").to_owned();
     let spinner = context.term.spinner(&label);
-    let out = BufWriter::new(File::create(&draft).map_err(failed)?);
-    let written = domain.audit_export(&context.actor("authority"), &filter.into(), format, out).await;
+    let written = domain.audit_export(&context.actor("authority"), &filter.into(), format, draft.writer()?).await;
     spinner.done();
-    let written = match written {
-        Ok(written) => written,
-        Err(error) => {
-            let _ = std::fs::remove_file(&draft);
-            return Err(error);
-        }
-    };
-    File::open(&draft).and_then(|file| file.sync_all()).map_err(failed)?;
-    std::fs::rename(&draft, output).map_err(failed)?;
+    let written = written?;
+    draft.place()?;
     if context.term.is_json() {
         context.term.json(&json!({ "file": output, "entries": written }));
         return Ok(());

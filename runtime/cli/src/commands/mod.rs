@@ -94,7 +94,19 @@ impl Draft {
 
     /// Writes the file whole and puts it in its place.
     pub(crate) fn finish(mut self, bytes: &[u8]) -> Outcome {
-        let written = self.file.write_all(bytes).and_then(|()| self.file.sync_all());
+        self.file.write_all(bytes).map_err(|_| not_written(&self.path))?;
+        self.place()
+    }
+
+    /// Where what is too long to be held is written to, before [`Draft::place`].
+    pub(crate) fn writer(&self) -> Result<std::io::BufWriter<std::fs::File>, DomainError> {
+        let file = self.file.try_clone().map_err(|_| not_written(&self.path))?;
+        Ok(std::io::BufWriter::new(file))
+    }
+
+    /// Puts what was written in its place.
+    pub(crate) fn place(self) -> Outcome {
+        let written = self.file.sync_all();
         written.and_then(|()| std::fs::rename(&self.draft, &self.path)).map_err(|_| not_written(&self.path))
     }
 }
