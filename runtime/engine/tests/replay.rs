@@ -3,13 +3,14 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+mod firms;
 
 use common::World;
 use std::fs;
 use std::path::{Path, PathBuf};
+use yunei_engine::registry::Subject;
 use yunei_engine::replay::{Finding, Step};
 use yunei_engine::{Domain, ReplayOptions, ReplayReport, Tuning};
-use yunei_policy::words::State;
 
 const BY_CITY: &str = "SELECT city, COUNT(*) AS people, AVG(burden(age, income)) AS mean, SUM(income) AS total
   FROM people WHERE age >= $least GROUP BY city ORDER BY people DESC";
@@ -289,9 +290,42 @@ async fn what_was_suspended_or_registered_anew_is_replayed_as_it_was() {
     fs::copy(world.folder.path().join("people.parquet"), world.folder.path().join("people2.parquet")).unwrap();
     let path = world.file("people-next.toml", &entry);
     world.domain.register_dataset("holder", &path, |_, _| {}).await.unwrap();
-    for (product, model) in [("by-city", "burden@1.0.0")] {
-        world.domain.set_product_state("authority", product, State::Suspended).await.unwrap();
-        world.domain.set_model_state("authority", model, State::Suspended).await.unwrap();
+    for subject in [
+        Subject::Product("by-city".into()),
+        Subject::Model { id: "burden".into(), version: "1.0.0".into() },
+        Subject::Dataset("people".into()),
+    ] {
+        world.domain.suspend("authority", &subject, "复核期间").await.unwrap();
     }
     assert!(replay(&world.domain, &run).await.identical);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn releases_under_disclosure_control_are_replayed_beside_those_of_their_day() {
+    let mut all = firms::ordinary(240);
+    all[17].4 = 19_999;
+    all[0].5 = 400_000_000;
+    let mut world = firms::world(&all).await;
+    for (id, sql) in [
+        ("towns", "SELECT town, trade, COUNT(*) AS n, SUM(tax) AS tax FROM firms GROUP BY town, trade"),
+        ("total", "SELECT COUNT(*) AS n, SUM(staff) AS staff FROM firms"),
+        // By one firm less: withheld because of the one before, and that one not because of this.
+        ("less", "SELECT COUNT(*) AS n FROM firms WHERE staff < 19999"),
+        ("trades", "SELECT trade, AVG(staff) AS staff, COUNT(*) AS n FROM firms GROUP BY trade"),
+    ] {
+        firms::ask(&world, id, sql).await;
+    }
+    let runs = world.domain.replayable("authority").await.unwrap();
+    assert_eq!(runs.len(), 4);
+    for tuning in [Tuning::default(), Tuning { partitions: 1, batch_rows: 7 }, Tuning { partitions: 5, batch_rows: 50 }]
+    {
+        world.domain = world.domain.tuned(tuning);
+        for run in &runs {
+            let report = replay(&world.domain, run).await;
+            assert!(report.identical, "{tuning:?}: {:#?}", report.differences().collect::<Vec<_>>());
+        }
+    }
+    // The history is what it was: a further difference is still withheld.
+    let batch = firms::ask(&world, "later", "SELECT SUM(staff) AS staff FROM firms WHERE staff < 19999").await;
+    assert_eq!(firms::numbers(&batch, "staff"), [None]);
 }

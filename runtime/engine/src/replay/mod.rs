@@ -210,7 +210,8 @@ impl Replay<'_> {
         let (domain, actor, run) = (self.domain, self.actor, self.run);
         // As in a run: the log knows before data is opened.
         let planned = domain.log_replay("replay.opened", actor, run, [], planned).await?;
-        let executed = tokio::time::timeout(WALL_LIMIT, execute(Charged::new(planned, seed), domain.home.salt("units"))).await;
+        let executed =
+            tokio::time::timeout(WALL_LIMIT, execute(Charged::new(planned, seed), domain.home.salt("units"))).await;
         let Ok(Ok(executed)) = executed else {
             self.found.truth(Step::Sums, "", false);
             return Ok(());
