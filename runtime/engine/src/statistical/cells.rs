@@ -38,12 +38,23 @@ pub(crate) struct UnitCell {
 }
 
 impl UnitCell {
-    /// Key and digest of the cell, whatever the order in which its units came.
-    pub(crate) fn line(&self) -> String {
+    /// Puts its units into the order of their digests: they came as the threads finished.
+    fn settle(&mut self) {
         let mut order: Vec<usize> = (0..self.units.len()).collect();
         order.sort_unstable_by_key(|at| self.units[*at]);
+        fn settled<T: Copy>(column: &mut Vec<T>, order: &[usize]) {
+            *column = order.iter().map(|at| column[*at]).collect();
+        }
+        settled(&mut self.units, &order);
+        settled(&mut self.rows, &order);
+        self.values.iter_mut().for_each(|column| settled(column, &order));
+        self.members.iter_mut().for_each(|column| settled(column, &order));
+    }
+
+    /// Key and digest of the cell.
+    pub(crate) fn line(&self) -> String {
         let mut context = ring::digest::Context::new(&ring::digest::SHA256);
-        for at in order {
+        for at in 0..self.units.len() {
             context.update(&self.units[at].to_le_bytes());
             context.update(&self.rows[at].to_le_bytes());
             self.values.iter().for_each(|values| context.update(&values[at].to_le_bytes()));
@@ -51,6 +62,23 @@ impl UnitCell {
         }
         format!("{:?}{}", self.key, hex::encode(context.finish()))
     }
+}
+
+/// An order of keys: of a table's own cells, whose keys have the same types.
+fn by_key(a: &[Literal], b: &[Literal]) -> std::cmp::Ordering {
+    let one = |(a, b): (&Literal, &Literal)| match (a, b) {
+        (Literal::Null, Literal::Null) => std::cmp::Ordering::Equal,
+        // As the engine sorts: what is missing comes last.
+        (Literal::Null, _) => std::cmp::Ordering::Greater,
+        (_, Literal::Null) => std::cmp::Ordering::Less,
+        (Literal::Int(a), Literal::Int(b)) => a.cmp(b),
+        (Literal::Date(a), Literal::Date(b)) => a.cmp(b),
+        (Literal::Bool(a), Literal::Bool(b)) => a.cmp(b),
+        (Literal::Float(a), Literal::Float(b)) => a.total_cmp(b),
+        (Literal::Text(a), Literal::Text(b)) => a.cmp(b),
+        (a, b) => format!("{a:?}").cmp(&format!("{b:?}")),
+    };
+    a.iter().zip(b).map(one).find(|order| order.is_ne()).unwrap_or(std::cmp::Ordering::Equal)
 }
 
 /// Runs a leaf. `key` keys all digests and lasts as long as the home.
@@ -69,6 +97,9 @@ pub(crate) async fn execute_leaf(
     while let Some(batch) = stream.next().await {
         reader.read(&batch?)?;
     }
+    // What leaves must not depend on threads and batches: neither its order, nor which cell is withheld for another.
+    reader.cells.iter_mut().for_each(UnitCell::settle);
+    reader.cells.sort_by(|a, b| by_key(&a.key, &b.key));
     Ok(UnitCells { cells: reader.cells, datasets: reader.datasets.into_iter().map(|(d, _)| d).collect() })
 }
 
