@@ -253,7 +253,7 @@ async fn model(domain: &Domain, recorded: &RecordedModel, found: &mut Comparing)
         damaged(domain, Step::Module, &recorded.id, &record.wasm_digest, found);
         return None;
     }
-    match domain.load_model(&record) {
+    match domain.load_model(&record).await {
         Ok(model) => {
             found.same(Step::Module, &recorded.id, Some(&recorded.module), model.digest());
             Some(model)
