@@ -57,6 +57,15 @@ impl Store {
         Ok(found.fetch_optional(&self.read).await?.is_some())
     }
 
+    /// Whether a verification of this id was ever charged here.
+    ///
+    /// # Errors
+    /// What keeps the store from being read.
+    pub async fn verification_known(&self, run: &str) -> Result<bool, StoreError> {
+        let found = sqlx::query_scalar::<_, i64>("SELECT 1 FROM verifications WHERE id = ?").bind(run);
+        Ok(found.fetch_optional(&self.read).await?.is_some())
+    }
+
     /// The runs that released something, oldest first.
     ///
     /// # Errors
