@@ -131,7 +131,7 @@ mod tests {
         let text = format!("# 当前\n{}\n\n  {}\n{witness}\n", key(1).verifying_key(), key(2).verifying_key());
         let trust = Trust::parse(&text).unwrap();
         assert_eq!(trust.keys(), [key(1).verifying_key(), key(2).verifying_key()]);
-        assert_eq!(trust.witnesses(), [witness.clone()]);
+        assert_eq!(trust.witnesses(), std::slice::from_ref(&witness));
         let other = SigningKey::from_seed("b.example/log", [3; 32]).unwrap().verifying_key();
         assert_eq!(Trust::parse(&format!("{text}{other}\n")).unwrap_err().code(), "key/name");
         assert_eq!(Trust::parse(&witness.to_string()).unwrap_err().code(), "key/form");
