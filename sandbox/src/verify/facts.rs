@@ -41,6 +41,8 @@ pub(crate) struct Function {
     pub(crate) dynamic: Option<(String, usize)>,
     /// Whether it could tell NaNs apart.
     pub(crate) sees_nan: bool,
+    /// Whether it has vectors of four floats, and of two.
+    pub(crate) float_lanes: (bool, bool),
     /// Globals that it sets.
     pub(crate) sets: Vec<u32>,
     /// Whether it grows the memory.
@@ -435,6 +437,11 @@ impl Scan {
             f.dynamic.get_or_insert_with(|| (ops::name(op), offset));
         }
         f.sees_nan |= ops::sees_nan(op);
+        match ops::float_lanes(op) {
+            Some(ops::FloatLanes::F32) => f.float_lanes.0 = true,
+            Some(ops::FloatLanes::F64) => f.float_lanes.1 = true,
+            None => {}
+        }
         Ok(())
     }
 }

@@ -289,9 +289,16 @@ fn report(wasm: &[u8], facts: &Facts, graph: &Graph, roots: &[u32], manifest: &M
         reachable_functions: (0..facts.functions.len()).filter(reachable).count() as u32,
         constant_bytes: facts.constant_bytes,
         module_bytes: wasm.len() as u64,
-        canonical_nan: (0..facts.functions.len()).any(|i| graph.reachable[i] && facts.bodies[i].sees_nan),
+        canonical_nan: sees_nan(facts, graph),
         start: facts.start.is_some(),
     }
+}
+
+/// Whether what can run could tell one NaN from another: it looks at bits of floats, or reads floats of one width
+/// as floats of the other.
+fn sees_nan(facts: &Facts, graph: &Graph) -> bool {
+    let running = || facts.bodies.iter().zip(&graph.reachable).filter(|(_, r)| **r).map(|(f, _)| f);
+    running().any(|f| f.sees_nan) || (running().any(|f| f.float_lanes.0) && running().any(|f| f.float_lanes.1))
 }
 
 /// Pages of memory at the start and at most. Both are bounded by the manifest.

@@ -150,7 +150,7 @@ pub(crate) fn is_dynamic(op: &Operator<'_>) -> bool {
 
 /// Whether a module that uses `op` could tell one NaN from another. Arithmetic alone cannot; moving
 /// the bits of a float to an integer or to memory can, and so can the sign that `copysign` copies.
-/// Vector instructions share their bits between lanes of all types.
+/// Vector instructions share their bits between lanes of all types; see [`float_lanes`] for those that keep to one.
 pub(super) fn sees_nan(op: &Operator<'_>) -> bool {
     use Operator as O;
     matches!(
@@ -161,7 +161,52 @@ pub(super) fn sees_nan(op: &Operator<'_>) -> bool {
             | O::F64Store { .. }
             | O::F32Copysign
             | O::F64Copysign
-    ) || proposal(op) == "simd"
+    ) || (proposal(op) == "simd"
+        && !matches!(op, O::V128Load { .. } | O::V128Const { .. })
+        && float_lanes(op).is_none())
+}
+
+/// The lanes of a vector instruction that only computes with floats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FloatLanes {
+    /// Four of 32 bits.
+    F32,
+    /// Two of 64 bits.
+    F64,
+}
+
+/// Which lanes `op` has, where it takes and gives floats of one width alone. A module whose vector
+/// instructions are all of one such width, beside loads and constants, has no way to look at the bits of a
+/// lane: it can tell NaNs apart no better than scalar arithmetic can.
+pub(super) fn float_lanes(op: &Operator<'_>) -> Option<FloatLanes> {
+    use Operator as O;
+    match op {
+        O::F32x4Splat
+        | O::F32x4ExtractLane { .. }
+        | O::F32x4ReplaceLane { .. }
+        | O::F32x4Add
+        | O::F32x4Sub
+        | O::F32x4Mul
+        | O::F32x4Div
+        | O::F32x4Sqrt
+        | O::F32x4Min
+        | O::F32x4Max
+        | O::F32x4PMin
+        | O::F32x4PMax => Some(FloatLanes::F32),
+        O::F64x2Splat
+        | O::F64x2ExtractLane { .. }
+        | O::F64x2ReplaceLane { .. }
+        | O::F64x2Add
+        | O::F64x2Sub
+        | O::F64x2Mul
+        | O::F64x2Div
+        | O::F64x2Sqrt
+        | O::F64x2Min
+        | O::F64x2Max
+        | O::F64x2PMin
+        | O::F64x2PMax => Some(FloatLanes::F64),
+        _ => None,
+    }
 }
 
 /// Whether machines need several instructions for `op`: rounding, conversions between floats and unsigned
