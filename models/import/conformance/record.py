@@ -6,15 +6,11 @@ answers of the original runtime under the names of the exports with `=` in front
 import sys
 from pathlib import Path
 
+import zoo_cards
+import zoo_onnx
 import zoo_trees
 
-ZOO = dict(zoo_trees.ALL)
-try:
-    import zoo_onnx
-
-    ZOO.update(zoo_onnx.ALL)
-except ImportError:
-    pass
+ZOO = {**zoo_trees.ALL, **zoo_onnx.ALL, **zoo_cards.ALL}
 
 DATA = Path(__file__).parent.parent / "tests" / "data"
 

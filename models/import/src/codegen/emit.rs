@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use wasm_encoder::{Instruction as I, ValType};
+use wasm_encoder::{BlockType, Instruction as I, ValType};
 
 use super::math::{Math, from_bool};
 use super::module::{Arithmetic, Body, Module, val_type};
@@ -200,12 +200,28 @@ impl<'m> Emitter<'m> {
             (0..width).map(|e| if f.needed[id.index()][e] { f.element(id, e) } else { Elem::Const(0.0) }).collect();
         let needed = f.needed[i].clone();
         let outputs: Vec<u32> = (0..needed.len() as u32).filter(|o| needed[*o as usize]).collect();
-        let ranks = planned.ranks(&mut f.body, &inputs);
         let mut out = vec![Elem::Const(0.0); needed.len()];
-        for o in outputs {
-            let call = self.sums.function((key, o), planned, ensemble, compare, sum, &mut self.module)?;
-            call.push(&mut f.body, &ranks, &inputs, compare);
-            out[o as usize] = f.set(sum);
+        let answers: Vec<u32> = outputs.iter().map(|_| f.body.local(val_type(sum))).collect();
+        let ways = planned.ways();
+        if ways.len() > 1 {
+            planned.any_missing(&mut f.body, &inputs);
+            f.body.push(I::If(BlockType::Empty));
+        }
+        for &whole in ways {
+            if whole {
+                f.body.push(I::Else);
+            }
+            let ranks = planned.ranks(&mut f.body, &inputs, whole);
+            for (o, answer) in outputs.iter().zip(&answers) {
+                let key = (key, *o, whole);
+                let call = self.sums.function(key, planned, ensemble, compare, sum, &mut self.module)?;
+                call.push(&mut f.body, &ranks, &inputs, compare);
+                f.body.push(I::LocalSet(*answer));
+                out[*o as usize] = Elem::Local(*answer);
+            }
+        }
+        if ways.len() > 1 {
+            f.body.push(I::End);
         }
         Ok(Form::Elements(out))
     }

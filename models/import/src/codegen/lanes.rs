@@ -27,8 +27,8 @@ pub(super) const GROUP: usize = 16;
 const DEPTH: usize = 8;
 /// Thresholds per rank: what a byte can count.
 const SEGMENT: usize = 255;
-/// Ranks: four vectors of sixteen.
-const SLOTS: usize = 64;
+/// Ranks: eight vectors of sixteen.
+const SLOTS: usize = 128;
 /// Thresholds that are counted in one step.
 const BLOCK: usize = 16;
 
@@ -64,6 +64,8 @@ pub(super) struct Plan {
     thresholds: BTreeMap<u32, Vec<f64>>,
     /// The slot of a feature, rule and segment.
     index: BTreeMap<(u32, Rule, usize), usize>,
+    /// For rows in which nothing is missing: a feature needs no second rank for NaN then.
+    whole: bool,
 }
 
 /// A plan whose tables lie in the module.
@@ -89,17 +91,17 @@ fn threshold(split: &Split) -> f64 {
     }
 }
 
-fn rule(split: &Split) -> Rule {
+fn rule(split: &Split, whole: bool) -> Rule {
     match settled(split.missing, threshold(split)) {
-        Missing::Left => Rule::Low,
-        Missing::Right | Missing::Zero => Rule::High,
+        Missing::Left if !whole => Rule::Low,
+        Missing::Left | Missing::Right | Missing::Zero => Rule::High,
         Missing::ZeroLeft => Rule::ZeroLow,
         Missing::ZeroRight => Rule::ZeroHigh,
     }
 }
 
 /// The ranks for the trees that fit; `None` where there are too many of them, or no tree.
-pub(super) fn plan(trees: &[&Tree], fit: &[bool], _compare: Num) -> Option<Plan> {
+pub(super) fn plan(trees: &[&Tree], fit: &[bool], whole: bool) -> Option<Plan> {
     let splits = || trees.iter().zip(fit).filter(|(_, f)| **f).flat_map(|(t, _)| t.splits());
     let mut thresholds: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
     for split in splits() {
@@ -109,10 +111,10 @@ pub(super) fn plan(trees: &[&Tree], fit: &[bool], _compare: Num) -> Option<Plan>
         list.sort_by(f64::total_cmp);
         list.dedup();
     }
-    let mut plan = Plan { slots: Vec::new(), thresholds, index: BTreeMap::new() };
+    let mut plan = Plan { slots: Vec::new(), thresholds, index: BTreeMap::new(), whole };
     for split in splits() {
         let (segment, _) = plan.place(split);
-        let key = (split.feature, rule(split), segment);
+        let key = (split.feature, rule(split, plan.whole), segment);
         if plan.index.contains_key(&key) {
             continue;
         }
@@ -122,7 +124,7 @@ pub(super) fn plan(trees: &[&Tree], fit: &[bool], _compare: Num) -> Option<Plan>
         let own = &plan.thresholds[&split.feature][segment * SEGMENT..];
         let own = own[..own.len().min(SEGMENT)].to_vec();
         plan.index.insert(key, plan.slots.len());
-        plan.slots.push(Slot { feature: split.feature, rule: rule(split), thresholds: own });
+        plan.slots.push(Slot { feature: split.feature, rule: rule(split, whole), thresholds: own });
     }
     (!plan.slots.is_empty()).then_some(plan)
 }
@@ -135,7 +137,8 @@ impl Plan {
         (place / SEGMENT, place % SEGMENT)
     }
 
-    fn vectors(&self) -> usize {
+    /// Vectors of ranks.
+    pub(super) fn vectors(&self) -> usize {
         self.slots.len().div_ceil(GROUP)
     }
 
@@ -187,6 +190,16 @@ impl Lanes {
     /// Vectors of ranks.
     pub(super) fn vectors(&self) -> usize {
         self.plan.vectors()
+    }
+
+    /// Pushes whether any value that is ranked is NaN.
+    pub(super) fn any_missing(&self, body: &mut Body, inputs: &[Elem]) {
+        body.push(I::I32Const(0));
+        for feature in self.plan.thresholds.keys() {
+            if let Some(Elem::Local(local)) = inputs.get(*feature as usize) {
+                body.all([I::LocalGet(*local), I::LocalGet(*local), self.compare.ne(), I::I32Or]);
+            }
+        }
     }
 
     /// Emits the rank of every slot.
@@ -432,7 +445,7 @@ impl Asker<'_> {
         for (lane, split) in splits.iter().enumerate() {
             let Some(split) = split else { continue };
             let (segment, place) = plan.place(split);
-            slots[lane] = plan.index.get(&(split.feature, rule(split), segment)).copied();
+            slots[lane] = plan.index.get(&(split.feature, rule(split, plan.whole), segment)).copied();
             // To the right where rank > place, both less 128. No rank is above 127.
             places[lane] = (place as i32 - 128) as i8;
         }
@@ -442,40 +455,43 @@ impl Asker<'_> {
     }
 }
 
-/// Pushes the ranks of the slots, each in its lane.
+/// Pushes the ranks of the slots, each in its lane: one shuffle per pair of vectors that is asked for.
 fn gather(body: &mut Body, slots: &[Option<usize>; GROUP], vectors: usize) {
-    let half = |pair: usize| -> Option<[u8; 16]> {
-        let within = |s: &Option<usize>| s.filter(|s| s / 32 == pair).map(|s| (s % 32) as u8);
-        let found: Vec<Option<u8>> = slots.iter().map(within).collect();
-        let any = found.iter().flatten().next()?;
-        // A lane that asks for nothing here takes what another one takes, so that one vector may be enough.
-        Some(std::array::from_fn(|i| found[i].unwrap_or(*any)))
-    };
-    let shuffle = |body: &mut Body, pair: usize, lanes: [u8; 16]| {
-        let (a, b) = (2 * pair as u32, (2 * pair + 1).min(vectors - 1) as u32);
-        let low = lanes.iter().all(|l| *l < 16);
-        let high = lanes.iter().all(|l| *l >= 16);
-        let (first, second) = if low {
-            (a, a)
-        } else if high {
-            (b, b)
-        } else {
-            (a, b)
+    let mut seen = [false; GROUP];
+    let mut first = true;
+    for pair in 0..vectors.div_ceil(2) {
+        let found = slots.map(|s| s.filter(|s| s / 32 == pair).map(|s| (s % 32) as u8));
+        let Some(any) = found.iter().flatten().next().copied() else {
+            continue;
         };
-        let lanes = if high { lanes.map(|l| l - 16) } else { lanes };
-        body.all([I::LocalGet(first), I::LocalGet(second), I::I8x16Shuffle(lanes)]);
-    };
-    match (half(0), half(1)) {
-        (Some(low), None) => shuffle(body, 0, low),
-        (None, Some(high)) => shuffle(body, 1, high),
-        (Some(low), Some(high)) => {
-            shuffle(body, 0, low);
-            shuffle(body, 1, high);
-            let mask: [u8; 16] = std::array::from_fn(|i| if slots[i].is_some_and(|s| s < 32) { 0xff } else { 0 });
+        // A lane that asks for nothing here takes what another one takes, so that one vector may be enough.
+        shuffle(body, pair, found.map(|lane| lane.unwrap_or(any)), vectors);
+        if !first {
+            let mask = seen.map(|s| if s { 0xff } else { 0 });
             body.all([I::V128Const(i128::from_le_bytes(mask)), I::V128Bitselect]);
         }
-        (None, None) => {
-            body.push(I::LocalGet(0));
+        first = false;
+        for (seen, lane) in seen.iter_mut().zip(found) {
+            *seen |= lane.is_some();
         }
     }
+    if first {
+        body.push(I::LocalGet(0));
+    }
+}
+
+/// Pushes lanes of a pair of vectors; of one of them alone where that is enough.
+fn shuffle(body: &mut Body, pair: usize, lanes: [u8; GROUP], vectors: usize) {
+    let (a, b) = (2 * pair as u32, (2 * pair + 1).min(vectors - 1) as u32);
+    let low = lanes.iter().all(|l| *l < 16);
+    let high = lanes.iter().all(|l| *l >= 16);
+    let (first, second) = if low {
+        (a, a)
+    } else if high {
+        (b, b)
+    } else {
+        (a, b)
+    };
+    let lanes = if high { lanes.map(|l| l - 16) } else { lanes };
+    body.all([I::LocalGet(first), I::LocalGet(second), I::I8x16Shuffle(lanes)]);
 }

@@ -12,8 +12,9 @@ const AT_ONCE: usize = 8;
 
 /// Emits `bias + input · weights`.
 ///
-/// In binary32 the products of one column are added in the order of the input; a single column over vector
-/// variables is summed in four partial sums. In binary64 everything is in the order of the input.
+/// In binary32, few columns are made of fused multiplications and additions in the order of the input, the bias last, as
+/// ONNX Runtime's kernels do it; many columns are added in the order of the input, bias first; few columns over vector
+/// variables are summed in four partial sums. In binary64 everything is in the order of the input.
 pub(super) fn product(
     body: &mut Body,
     module: &mut Module,
@@ -27,6 +28,7 @@ pub(super) fn product(
         Form::Lanes(lanes) if columns < 4 => dots(body, module, lanes, width, matrix),
         _ if num == Num::F32 && columns >= 4 => wide(body, module, input, width, matrix),
         Form::Lanes(_) => Err(Refusal::malformed("a product mixes arithmetics", "乘积混用了不同精度")),
+        Form::Elements(elements) if num == Num::F32 => Ok(fused(body, elements, matrix)),
         Form::Elements(elements) => {
             let mut out = Vec::with_capacity(columns);
             for c in 0..columns {
@@ -42,6 +44,37 @@ pub(super) fn product(
             Ok(Form::Elements(out))
         }
     }
+}
+
+/// Few columns in binary32: `a · b + c` rounded once, by way of binary64, where the product is exact.
+fn fused(body: &mut Body, elements: &[Elem], matrix: &Matrix) -> Form {
+    let columns = matrix.columns as usize;
+    let wide: Vec<Elem> = elements
+        .iter()
+        .map(|x| match x {
+            Elem::Local(local) => {
+                let wide = body.local(ValType::F64);
+                body.all([I::LocalGet(*local), I::F64PromoteF32, I::LocalSet(wide)]);
+                Elem::Local(wide)
+            }
+            Elem::Const(c) => Elem::Const(*c),
+        })
+        .collect();
+    let column = |body: &mut Body, c: usize| {
+        body.push(Num::F32.constant(0.0));
+        for (r, x) in wide.iter().enumerate() {
+            body.push(I::F64PromoteF32);
+            push(body, *x, Num::F64);
+            body.all([Num::F64.constant(matrix.weights[r * columns + c]), I::F64Mul, I::F64Add, I::F32DemoteF64]);
+        }
+        if let Some(bias) = matrix.bias.get(c) {
+            body.all([Num::F32.constant(*bias), I::F32Add]);
+        }
+        let local = body.local(ValType::F32);
+        body.push(I::LocalSet(local));
+        Elem::Local(local)
+    };
+    Form::Elements((0..columns).map(|c| column(body, c)).collect())
 }
 
 fn push(body: &mut Body, x: Elem, num: Num) {
@@ -72,10 +105,9 @@ fn wide(body: &mut Body, module: &mut Module, input: &Form, width: usize, matrix
         for r in 0..width {
             match input {
                 Form::Lanes(lanes) => {
-                    let lane = (r % 4) as u8 * 4;
-                    let bytes = std::array::from_fn(|i| lane + i as u8 % 4);
-                    let from = I::LocalGet(lanes[r / 4]);
-                    body.all([from.clone(), from, I::I8x16Shuffle(bytes)]);
+                    // Not by a shuffle of bytes: that could show the bits of a NaN, and the sandbox would have every
+                    // result of the module brought to one NaN, at three times the cost.
+                    body.all([I::LocalGet(lanes[r / 4]), I::F32x4ExtractLane((r % 4) as u8), I::F32x4Splat]);
                 }
                 Form::Elements(elements) => {
                     push(body, elements.get(r).copied().unwrap_or(Elem::Const(0.0)), Num::F32);

@@ -36,8 +36,8 @@ impl Module {
 
     /// Adds a function and returns its number.
     pub(super) fn add(&mut self, body: Body) -> Result<u32, Refusal> {
-        let calls = body.calls.iter().map(|f| 4 + self.costs.get(*f as usize).copied().unwrap_or(0));
-        self.costs.push(body.cost.iter().sum::<u64>() + calls.sum::<u64>());
+        let cost = body.cost.iter().map(|price| price.resolve(&self.costs)).sum();
+        self.costs.push(cost);
         let ty = self.type_index((body.params, body.results));
         let mut function = enc::Function::new_with_locals_types(body.locals);
         self.code_bytes += body.code.len() + 16;
@@ -128,23 +128,34 @@ pub(super) struct Body {
     results: Vec<ValType>,
     locals: Vec<ValType>,
     code: Vec<u8>,
-    /// Fuel so far of each open branch, the outermost first: what stands before it, and its finished first arm.
-    cost: Vec<u64>,
-    arms: Vec<Option<u64>>,
+    /// Fuel so far of each open branch, the outermost first, and the finished first arms of those that have one.
+    cost: Vec<Price>,
+    arms: Vec<Option<Price>>,
+}
+
+/// The most fuel of a piece of code, before it is known what the functions that it calls cost.
+#[derive(Default)]
+struct Price {
+    own: u64,
     calls: Vec<u32>,
+    either: Vec<(Price, Price)>,
+}
+
+impl Price {
+    fn resolve(&self, functions: &[u64]) -> u64 {
+        let calls = self.calls.iter().map(|f| 4 + functions.get(*f as usize).copied().unwrap_or(0));
+        let either = self.either.iter().map(|(a, b)| a.resolve(functions).max(b.resolve(functions)));
+        self.own + calls.sum::<u64>() + either.sum::<u64>()
+    }
+
+    fn is_plain(&self) -> bool {
+        self.calls.is_empty() && self.either.is_empty()
+    }
 }
 
 impl Body {
     pub(super) fn new(params: Vec<ValType>, results: Vec<ValType>) -> Self {
-        Self {
-            params,
-            results,
-            locals: Vec::new(),
-            code: Vec::new(),
-            cost: vec![0],
-            arms: Vec::new(),
-            calls: Vec::new(),
-        }
+        Self { params, results, locals: Vec::new(), code: Vec::new(), cost: vec![Price::default()], arms: Vec::new() }
     }
 
     /// A new local variable.
@@ -162,36 +173,32 @@ impl Body {
     /// Counts the fuel of the dearest way, as the sandbox's verifier does.
     fn account(&mut self, instruction: &Instruction<'_>) {
         use Instruction as I;
-        let own = match instruction {
-            I::Else | I::End => 0,
-            I::Call(f) => {
-                self.calls.push(*f);
-                0
-            }
-            I::F32Div | I::F64Div | I::F32Sqrt | I::F64Sqrt => 8,
-            _ => 1,
-        };
-        if let Some(last) = self.cost.last_mut() {
-            *last += own;
-        }
+        let Some(last) = self.cost.last_mut() else { return };
         match instruction {
             I::If(_) => {
-                self.cost.push(0);
+                last.own += 1;
+                self.cost.push(Price::default());
                 self.arms.push(None);
             }
             I::Else => {
-                if let (Some(arm), Some(last)) = (self.arms.last_mut(), self.cost.last_mut()) {
+                if let Some(arm) = self.arms.last_mut() {
                     *arm = Some(std::mem::take(last));
                 }
             }
             I::End => {
-                let (arm, last) = (self.arms.pop().flatten().unwrap_or(0), self.cost.pop().unwrap_or(0));
-                match self.cost.last_mut() {
-                    Some(before) => *before += last.max(arm),
-                    None => self.cost.push(last.max(arm)),
+                let first = self.arms.pop().flatten().unwrap_or_default();
+                let second = self.cost.pop().unwrap_or_default();
+                if let Some(before) = self.cost.last_mut() {
+                    if first.is_plain() && second.is_plain() {
+                        before.own += first.own.max(second.own);
+                    } else {
+                        before.either.push((first, second));
+                    }
                 }
             }
-            _ => {}
+            I::Call(f) => last.calls.push(*f),
+            I::F32Div | I::F64Div | I::F32Sqrt | I::F64Sqrt => last.own += 8,
+            _ => last.own += 1,
         }
     }
 

@@ -21,6 +21,8 @@ const BRANCH_CYCLES: f64 = 7.0;
 /// How the trees of one operation are made into code.
 pub(super) struct Planned {
     lanes: Option<Lanes>,
+    /// The same for rows in which nothing is missing, where that takes fewer ranks.
+    whole: Option<Lanes>,
     /// Per tree: whether it runs in lanes.
     in_lanes: Vec<bool>,
     /// Features that nested trees ask for.
@@ -31,7 +33,7 @@ impl Planned {
     pub(super) fn new(ensemble: &Ensemble, compare: Num, style: Style, module: &mut Module) -> Result<Self, Refusal> {
         let trees: Vec<&Tree> = ensemble.trees.iter().map(|(_, t)| t).collect();
         let fit: Vec<bool> = trees.iter().map(|t| style != Style::Nested && lanes::fits(t)).collect();
-        let mut plan = lanes::plan(&trees, &fit, compare);
+        let mut plan = lanes::plan(&trees, &fit, false);
         if style == Style::Auto
             && let Some(found) = &plan
         {
@@ -40,6 +42,10 @@ impl Planned {
             if found.cycles(&trees, &fit) > nested {
                 plan = None;
             }
+        }
+        let mut whole = lanes::plan(&trees, &fit, true);
+        if plan.as_ref().map(lanes::Plan::vectors) <= whole.as_ref().map(lanes::Plan::vectors) {
+            whole = None;
         }
         let in_lanes = if plan.is_some() { fit } else { vec![false; trees.len()] };
         let mut features: Vec<u32> = trees
@@ -52,7 +58,8 @@ impl Planned {
         features.dedup();
         at_most(features.len(), PARAMETERS, "features that trees ask for", "树所用特征数")?;
         let lanes = plan.map(|p| p.build(module, compare)).transpose()?;
-        Ok(Self { lanes, in_lanes, features })
+        let whole = whole.map(|p| p.build(module, compare)).transpose()?;
+        Ok(Self { lanes, whole, in_lanes, features })
     }
 
     /// How many trees have which shape.
@@ -61,9 +68,29 @@ impl Planned {
         [("lanes", lanes), ("nested", self.in_lanes.len() - lanes)]
     }
 
+    /// Which ranks: of rows in which nothing is missing, or of any row.
+    fn of(&self, whole: bool) -> Option<&Lanes> {
+        if whole { self.whole.as_ref() } else { self.lanes.as_ref() }
+    }
+
+    /// The two ways in which rows are asked; one, where rows in which nothing is missing gain nothing.
+    pub(super) fn ways(&self) -> &'static [bool] {
+        if self.whole.is_some() { &[false, true] } else { &[false] }
+    }
+
+    /// Pushes whether a value is missing.
+    pub(super) fn any_missing(&self, body: &mut Body, inputs: &[Elem]) {
+        match &self.whole {
+            Some(lanes) => lanes.any_missing(body, inputs),
+            None => {
+                body.push(I::I32Const(1));
+            }
+        }
+    }
+
     /// Emits the ranks of the features; returns the vector variables that hold them.
-    pub(super) fn ranks(&self, body: &mut Body, inputs: &[Elem]) -> Vec<u32> {
-        self.lanes.as_ref().map_or_else(Vec::new, |lanes| lanes.ranks(body, inputs))
+    pub(super) fn ranks(&self, body: &mut Body, inputs: &[Elem], whole: bool) -> Vec<u32> {
+        self.of(whole).map_or_else(Vec::new, |lanes| lanes.ranks(body, inputs))
     }
 }
 
@@ -111,13 +138,13 @@ impl Call {
 
 /// The functions made so far, shared by all exports.
 #[derive(Default)]
-pub(super) struct Sums(BTreeMap<(Id, u32), Call>);
+pub(super) struct Sums(BTreeMap<(Id, u32, bool), Call>);
 
 impl Sums {
     /// The function that sums the trees of an output.
     pub(super) fn function(
         &mut self,
-        key: (Id, u32),
+        key: (Id, u32, bool),
         planned: &Planned,
         ensemble: &Ensemble,
         compare: Num,
@@ -127,8 +154,9 @@ impl Sums {
         if let Some(call) = self.0.get(&key) {
             return Ok(call.clone());
         }
-        let output = key.1;
-        let vectors = planned.lanes.as_ref().map_or(0, Lanes::vectors);
+        let (_, output, whole) = key;
+        let lanes = planned.of(whole);
+        let vectors = lanes.map_or(0, Lanes::vectors);
         let mut params = vec![ValType::V128; vectors];
         params.extend(vec![val_type(compare); planned.features.len()]);
         let mut body = Body::new(params, vec![val_type(sum)]);
@@ -141,7 +169,7 @@ impl Sums {
             .filter(|((o, _), _)| *o == output)
             .map(|((_, t), lanes)| (t, *lanes))
             .collect();
-        let mut maker = Maker { planned, compare, sum, vectors: vectors as u32, total, module };
+        let mut maker = Maker { planned, lanes, compare, sum, vectors: vectors as u32, total, module };
         maker.all(&mut body, &trees)?;
         let end = ensemble.end[output as usize];
         body.push(I::LocalGet(total));
@@ -156,6 +184,7 @@ impl Sums {
 
 struct Maker<'a> {
     planned: &'a Planned,
+    lanes: Option<&'a Lanes>,
     compare: Num,
     sum: Num,
     vectors: u32,
@@ -171,7 +200,7 @@ impl Maker<'_> {
         let (mut seen, mut i) = (0, 0);
         while i < trees.len() {
             let (_, lanes) = trees[i];
-            match (&self.planned.lanes, lanes) {
+            match (self.lanes, lanes) {
                 (Some(plan), true) => {
                     if seen % lanes::GROUP == 0 {
                         let members = &in_lanes[seen..(seen + lanes::GROUP).min(in_lanes.len())];

@@ -6,6 +6,8 @@ use super::{Ensemble, Input, Model, Output};
 /// The least and greatest value that an element can have; infinite where nothing is known.
 pub type Range = (f64, f64);
 
+/// The range of nothing.
+const NONE: Range = (f64::INFINITY, f64::NEG_INFINITY);
 const ANY: Range = (f64::NEG_INFINITY, f64::INFINITY);
 
 /// The range of an output.
@@ -27,7 +29,8 @@ pub(crate) fn of_output(model: &Model, output: &Output) -> Range {
 fn of(op: &Op, known: &[Vec<Range>], inputs: &[Input], graph: &Graph) -> Vec<Range> {
     match op {
         Op::Input(i) => vec![inputs.get(*i as usize).and_then(|input| input.range).unwrap_or(ANY)],
-        Op::Constant(xs) => xs.iter().map(|x| (*x, *x)).collect(),
+        // A NaN is no answer: the sandbox puts the default in its place.
+        Op::Constant(xs) => xs.iter().map(|x| if x.is_nan() { NONE } else { (*x, *x) }).collect(),
         Op::Gather(from) => from.iter().map(|(id, i)| known[id.index()][*i as usize]).collect(),
         Op::Cast(id) => known[id.index()].clone(),
         Op::Unary(f, id) => known[id.index()].iter().map(|r| unary(*f, *r)).collect(),

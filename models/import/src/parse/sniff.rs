@@ -7,8 +7,16 @@ use crate::refusal::Refusal;
 pub enum Format {
     /// XGBoost's JSON.
     XgboostJson,
+    /// XGBoost's UBJSON.
+    XgboostUbjson,
     /// LightGBM's text.
     LightGbm,
+    /// ONNX.
+    Onnx,
+    /// A scorecard in PMML.
+    Pmml,
+    /// A scorecard as a table.
+    Card,
 }
 
 impl Format {
@@ -17,12 +25,27 @@ impl Format {
     /// # Errors
     /// `import/format` where it has none of the formats.
     pub fn of(bytes: &[u8]) -> Result<Self, Refusal> {
+        // In UBJSON the length of a key, or a type or count, follows the brace; in JSON never a letter.
+        if matches!(bytes, [b'{', b'i' | b'U' | b'I' | b'l' | b'L' | b'$' | b'#', ..]) {
+            return Ok(Format::XgboostUbjson);
+        }
         let start = bytes.trim_ascii_start();
         if start.starts_with(b"{") {
             return Ok(Format::XgboostJson);
         }
         if start.starts_with(b"tree\n") || start.starts_with(b"tree\r\n") {
             return Ok(Format::LightGbm);
+        }
+        // The first field of an ONNX model is its version: number 1, a small integer.
+        if matches!(bytes, [0x08, 1..=0x7f, 0x12 | 0x1a | 0x22 | 0x28 | 0x32 | 0x3a | 0x42, ..]) {
+            return Ok(Format::Onnx);
+        }
+        if start.starts_with(b"<") || start.starts_with(b"\xef\xbb\xbf<") {
+            return Ok(Format::Pmml);
+        }
+        let line = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
+        if line.len() < 4096 && std::str::from_utf8(line).is_ok_and(super::card::is_card) {
+            return Ok(Format::Card);
         }
         Err(Refusal::new(
             "import/format",

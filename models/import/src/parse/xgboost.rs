@@ -20,8 +20,6 @@ struct Document {
 struct Learner {
     #[serde(default)]
     feature_names: Vec<String>,
-    #[serde(default)]
-    feature_types: Vec<String>,
     gradient_booster: Booster,
     learner_model_param: Param,
     objective: Objective,
@@ -93,19 +91,27 @@ struct TreeParam {
 }
 
 /// A truth value, written as such or as a number.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Flag {
-    Bool(bool),
-    Number(i64),
-}
+struct Flag(bool);
 
-impl Flag {
-    fn holds(&self) -> bool {
-        match self {
-            Flag::Bool(b) => *b,
-            Flag::Number(n) => *n != 0,
+impl<'d> Deserialize<'d> for Flag {
+    fn deserialize<D: serde::Deserializer<'d>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Seen;
+        impl serde::de::Visitor<'_> for Seen {
+            type Value = Flag;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a truth value")
+            }
+            fn visit_bool<E>(self, b: bool) -> Result<Flag, E> {
+                Ok(Flag(b))
+            }
+            fn visit_i64<E>(self, n: i64) -> Result<Flag, E> {
+                Ok(Flag(n != 0))
+            }
+            fn visit_u64<E>(self, n: u64) -> Result<Flag, E> {
+                Ok(Flag(n != 0))
+            }
         }
+        deserializer.deserialize_any(Seen)
     }
 }
 
@@ -119,6 +125,11 @@ pub(super) fn json(bytes: &[u8]) -> Result<Model, Refusal> {
         .at(format!("line {}, column {}", e.line(), e.column()))
     })?;
     model(document)
+}
+
+/// Parses the binary document.
+pub(super) fn ubjson(bytes: &[u8]) -> Result<Model, Refusal> {
+    model(super::ubjson::read(bytes)?)
 }
 
 /// What is wrong in words without a value of the file; the place is told beside it.
@@ -209,7 +220,7 @@ fn model(document: Document) -> Result<Model, Refusal> {
         trees.push((group, tree));
     }
     let mut graph = Graph::default();
-    let (inputs, row) = inputs(&mut graph, &learner.feature_names, &learner.feature_types, columns)?;
+    let (inputs, row) = inputs(&mut graph, &learner.feature_names, columns)?;
     let zero = vec![0.0; groups];
     let ensemble = Ensemble { trees, outputs: groups as u32, start: starts, end: zero };
     let sums = graph.trees(row, ensemble, Num::F32)?;
@@ -273,13 +284,12 @@ fn base_scores(text: &str, base: Base, groups: usize) -> Result<Vec<f64>, Refusa
     }
 }
 
-fn inputs(graph: &mut Graph, names: &[String], types: &[String], columns: usize) -> Result<(Vec<Input>, Id), Refusal> {
+fn inputs(graph: &mut Graph, names: &[String], columns: usize) -> Result<(Vec<Input>, Id), Refusal> {
     let columns = columns.max(names.len());
     at_most(columns, limits::COLUMNS, "columns", "列数")?;
     let mut inputs = Vec::with_capacity(columns);
     for i in 0..columns {
         let name = names.get(i).cloned().unwrap_or_else(|| format!("f{i}"));
-        let _ = types;
         inputs.push(Input { name, num: Num::F32, null: Null::Nan, categories: Vec::new(), range: None });
     }
     let row = graph.inputs(columns, Num::F32)?;
@@ -338,7 +348,7 @@ fn tree(raw: &RawTree, weight: f32, columns: usize) -> Result<Tree, Refusal> {
                     .at(format!("node {i}"))
             })?;
         let (mut left, mut right) = (child(left)?, child(right)?);
-        let mut missing_left = raw.default_left[i].holds();
+        let mut missing_left = raw.default_left[i].0;
         let test = if raw.split_type.get(i) == Some(&1) {
             let set = sets.get(&(i as i64)).cloned().unwrap_or_default();
             // The listed categories go to the right.
