@@ -55,7 +55,7 @@ pub(crate) enum Command {
     Dataset(DatasetCommand),
     /// Models.
     #[command(subcommand)]
-    Model(ItemCommand),
+    Model(crate::commands::model::ModelCommand),
     /// Products.
     #[command(subcommand)]
     Product(ItemCommand),

@@ -41,7 +41,7 @@ async fn run(cli: Cli) -> u8 {
         Command::Init { name, rules } => commands::home::init(&mut context, &name, rules.as_deref()).await,
         Command::Institution(command) => commands::home::institution(&mut context, command).await,
         Command::Dataset(command) => commands::items::dataset(&mut context, command).await,
-        Command::Model(command) => commands::items::model(&mut context, command).await,
+        Command::Model(command) => commands::model::model(&mut context, command).await,
         Command::Product(command) => commands::items::product(&mut context, command).await,
         Command::Grant(command) => commands::home::grant(&mut context, command).await,
         Command::State(command) => commands::lifecycle::state(&mut context, command).await,

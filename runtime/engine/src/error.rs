@@ -19,7 +19,7 @@ pub enum DomainError {
 
 /// Areas whose refusals mean that the input itself is not well formed.
 const MALFORMED: &[&str] =
-    &["catalogue/", "manifest/", "product/", "parameter/", "name/", "rules/", "grant/", "input/"];
+    &["catalogue/", "manifest/", "product/", "parameter/", "name/", "rules/", "grant/", "input/", "import/"];
 /// Codes outside those areas that mean the same.
 const MALFORMED_CODES: &[&str] = &[
     "sql/parse",

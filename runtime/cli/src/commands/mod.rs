@@ -4,6 +4,8 @@ pub(crate) mod audit;
 pub(crate) mod home;
 pub(crate) mod items;
 pub(crate) mod lifecycle;
+pub(crate) mod model;
+mod model_try;
 pub(crate) mod proof;
 mod replay;
 pub(crate) mod uses;
