@@ -4,6 +4,7 @@ check_aics.py DIR, where DIR was written by `cargo run -p yunei-audit --example 
 """
 
 import pathlib
+import random
 import shutil
 import sys
 
@@ -76,31 +77,42 @@ proof = aics_tlog.consistency_proof_from_tiles(verified, half_size, size)
 assert aics_tlog.verify_consistency(half_size, size, half_root, root, proof)
 print(f"aics-tlog: {count} consistency proofs accepted, and refused for another root; half-way checkpoint is a prefix")
 
-# Every file that the newest tree is made of, one byte flipped, at several places: all refused.
+# Every file that the newest tree is made of, one byte flipped: at its ends, and at places drawn from a fixed seed.
+FLIPS = 1500
 copy = home / "flipped"
 shutil.rmtree(copy, ignore_errors=True)
 shutil.copytree(public, copy)
 whole(copy)
-flips = 0
-for path in sorted(p for p in copy.rglob("*") if p.is_file()):
-    relative = path.relative_to(copy)
-    if path.parent.name.endswith(".p"):
-        level = relative.parts[1]
-        span = 1 if level == "entries" else 256 ** int(level)
-        number = int(path.parent.name[:-2])
-        if (size // span) // 256 != number or (size // span) % 256 != int(path.name):
-            continue  # a partial tile of an earlier tree
-    data = path.read_bytes()
-    for place in sorted({0, 1, len(data) // 3, len(data) // 2, len(data) - 2, len(data) - 1}):
-        broken = bytearray(data)
-        broken[place] ^= 1
-        path.write_bytes(broken)
-        try:
-            whole(copy)
-        except Exception:
-            flips += 1
-        else:
-            sys.exit(f"aics-tlog accepted {relative} with byte {place} flipped")
-    path.write_bytes(data)
+
+
+def newest(path):
+    """Whether a file is part of the newest tree, and not a partial tile of an earlier one."""
+    if not path.parent.name.endswith(".p"):
+        return True
+    level = path.relative_to(copy).parts[1]
+    span = 1 if level == "entries" else 256 ** int(level)
+    number = int(path.parent.name[:-2])
+    return (size // span) // 256 == number and (size // span) % 256 == int(path.name)
+
+
+files = [path for path in sorted(p for p in copy.rglob("*") if p.is_file()) if newest(path)]
+lengths = [path.stat().st_size for path in files]
+places = {(n, at) for n, length in enumerate(lengths) for at in (0, 1, length // 3, length // 2, length - 2, length - 1)}
+dice = random.Random(20261126)
+while len(places) < FLIPS:
+    n = dice.choices(range(len(files)), weights=lengths)[0]
+    places.add((n, dice.randrange(lengths[n])))
+for n, at in sorted(places):
+    data = files[n].read_bytes()
+    broken = bytearray(data)
+    broken[at] ^= 1 << dice.randrange(8)
+    files[n].write_bytes(broken)
+    try:
+        whole(copy)
+    except Exception:
+        pass
+    else:
+        sys.exit(f"aics-tlog accepted {files[n].relative_to(copy)} with byte {at} flipped")
+    files[n].write_bytes(data)
 whole(copy)
-print(f"aics-tlog: {flips} flipped bytes refused")
+print(f"aics-tlog: {len(places)} flipped bytes of {sum(lengths)} refused, one at a time")

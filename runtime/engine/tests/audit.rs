@@ -430,3 +430,36 @@ async fn a_key_is_replaced_with_an_overlap_and_old_receipts_stay_good() {
     assert!(!home.join("keys/log.next.key").exists());
     domain.run(&run("63")).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_jumps_back_changes_no_order_and_loses_nothing() {
+    let world = busy().await;
+    let World { folder, domain } = world;
+    let home = folder.path().join("home");
+    let (size, key) = (domain.log().size(), domain.verifying_key());
+    domain.close().await;
+    // Ten years back: the grants are from 1970, so they hold.
+    let earlier = common::clock()() - 10 * 365 * 86_400_000;
+    let domain = Domain::open(&home, Arc::new(move || earlier)).await.unwrap();
+    let request = RunRequest {
+        institution: "operator".into(),
+        product: "industry".into(),
+        arguments: [("least".to_owned(), "70".to_owned())].into(),
+        purpose: "research".into(),
+    };
+    let run = domain.run(&request).await.unwrap();
+    assert!(run.receipt.index() >= size);
+    let page = domain.audit_list("authority", &AuditQuery::default(), 1_000, None).await.unwrap();
+    assert!(page.entries[0].at_millis < page.entries[page.entries.len() - 1].at_millis);
+    assert!(page.entries.windows(2).all(|w| w[0].index == w[1].index + 1));
+    let old = AuditQuery { until_millis: Some(earlier + 1), ..AuditQuery::default() };
+    assert_eq!(domain.audit_stats("authority", &old).await.unwrap().entries, domain.log().size() - size);
+    let usage = domain.audit_usage("authority", &UsageQuery::default()).await.unwrap();
+    assert_eq!(usage[0].period, "2016-11");
+    domain.close().await;
+    let verdict = Log::verify(&home.join("log"), &key, &mut |_, _| {}).unwrap();
+    assert_eq!(verdict.clock_steps_back(), 1);
+    // And forward again.
+    let domain = Domain::open(&home, common::clock()).await.unwrap();
+    assert!(domain.run(&request).await.unwrap().repeated);
+}

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
+	"math/rand"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -191,16 +192,27 @@ func main() {
 	}
 	fmt.Printf("go: %d consistency proofs accepted, and refused for another root\n", len(chains))
 
-	// One byte flipped in every file of the newest tree, at several places.
-	flips := 0
+	// One byte flipped in every file of the newest tree: at its ends, and at places drawn from a fixed seed. A witness's
+	// line is of a key that is not given here, so it is passed over (signed-note), and left alone.
+	flips, total := 0, 0
+	dice := rand.New(rand.NewSource(20261126))
 	check(filepath.Walk(public, func(path string, info os.FileInfo, err error) error {
 		if err != nil || info.IsDir() || !newest(path, h.size) {
 			return err
 		}
 		data := read(path)
-		for _, place := range []int{0, len(data) / 2, len(data) - 1} {
+		total += len(data)
+		end := len(data)
+		if filepath.Base(path) == "checkpoint" {
+			end = len(data) - len(data[strings.LastIndex(string(data[:len(data)-1]), "\n")+1:])
+		}
+		places := []int{0, end / 2, end - 1}
+		for n := 0; n < 400; n++ {
+			places = append(places, dice.Intn(end))
+		}
+		for _, place := range places {
 			broken := append([]byte(nil), data...)
-			broken[place] ^= 1
+			broken[place] ^= 1 << dice.Intn(8)
 			check(os.WriteFile(path, broken, 0o644))
 			if _, err := whole(public, vkey); err == nil {
 				return fmt.Errorf("accepted %s with byte %d flipped", path, place)
@@ -211,7 +223,7 @@ func main() {
 	}))
 	_, err = whole(public, vkey)
 	check(err)
-	fmt.Printf("go: %d flipped bytes refused\n", flips)
+	fmt.Printf("go: %d flips in %d bytes refused, one at a time\n", flips, total)
 }
 
 // newest says whether a file is part of the newest tree, and not a partial tile of an earlier one.

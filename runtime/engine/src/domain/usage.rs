@@ -7,7 +7,7 @@ use crate::error::DomainError;
 use crate::product::PriceClass;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use yunei_audit::{Entry, Log};
 use yunei_policy::accounting::Rho;
 
@@ -82,7 +82,8 @@ pub struct UsageLine {
     pub refused: u64,
     /// Uses that broke off or were stopped.
     pub failed: u64,
-    /// Uses to be paid for: released and answered ones of a charged product. A repeat gives nothing new and is free.
+    /// Uses to be paid for: of a charged product, runs that gave a release, and answers but those that the product gives
+    /// away. A repeat gives nothing new and is free.
     pub billable: u64,
     /// Privacy budget that was spent, ρ. Broken-off runs spend too.
     pub rho: f64,
@@ -93,6 +94,8 @@ type Key = (String, String, String, String, Option<PriceClass>);
 #[derive(Default)]
 struct Count {
     outcomes: BTreeMap<Outcome, u64>,
+    /// Answers that the product gives away.
+    free: u64,
     rho: u64,
 }
 
@@ -111,12 +114,20 @@ impl Domain {
                 prices.insert(record.id, price);
             }
         }
+        let given = Given { prices, free: self.store.free_verifications().await? };
         let (log, query) = (self.log.clone(), query.clone());
-        blocking(move || total(&log, &query, &prices)).await
+        blocking(move || total(&log, &query, &given)).await
     }
 }
 
-fn total(log: &Log, query: &UsageQuery, prices: &HashMap<String, PriceClass>) -> Result<Vec<UsageLine>, DomainError> {
+/// What the log itself does not say.
+struct Given {
+    prices: HashMap<String, PriceClass>,
+    /// The verifications whose answer is free: the log must not tell, for it would tell the answer.
+    free: HashSet<String>,
+}
+
+fn total(log: &Log, query: &UsageQuery, given: &Given) -> Result<Vec<UsageLine>, DomainError> {
     let mut counts: BTreeMap<Key, Count> = BTreeMap::new();
     for item in log.entries(0..log.size()) {
         let (_, entry) = item?;
@@ -125,10 +136,13 @@ fn total(log: &Log, query: &UsageQuery, prices: &HashMap<String, PriceClass>) ->
         if (outcome.is_none() && !charged) || !asked(query, &entry) {
             continue;
         }
-        let Some(key) = key_of(&entry, query.period, prices) else { continue };
+        let Some(key) = key_of(&entry, query.period, &given.prices) else { continue };
         let count = counts.entry(key).or_default();
         if let Some(outcome) = outcome {
             *count.outcomes.entry(outcome).or_default() += 1;
+            let run = entry.fields().get("run").and_then(Value::as_str);
+            let free = outcome == Outcome::Answered && run.is_some_and(|run| given.free.contains(run));
+            count.free += u64::from(free);
         }
         if charged {
             let rho = entry.fields().get("rho").and_then(Value::as_u64).unwrap_or(0);
@@ -172,7 +186,7 @@ fn line(((period, institution, product, purpose, price_class), count): (Key, Cou
         answered,
         refused: of(Outcome::Refused),
         failed: of(Outcome::Failed) + of(Outcome::Stopped),
-        billable: if price_class == Some(PriceClass::Charged) { released + answered } else { 0 },
+        billable: if price_class == Some(PriceClass::Charged) { released + answered - count.free } else { 0 },
         rho: Rho::from_units(count.rho).to_f64(),
     }
 }

@@ -3,6 +3,7 @@
 use super::error::StoreError;
 use super::outbox::done_in;
 use super::store::Store;
+use std::collections::HashSet;
 use yunei_audit::Checkpoint;
 
 impl Store {
@@ -64,6 +65,18 @@ impl Store {
     pub async fn verification_known(&self, run: &str) -> Result<bool, StoreError> {
         let found = sqlx::query_scalar::<_, i64>("SELECT 1 FROM verifications WHERE id = ?").bind(run);
         Ok(found.fetch_optional(&self.read).await?.is_some())
+    }
+
+    /// The verifications whose answer is free of charge, by the outcomes that their product gives away. Which outcome one
+    /// had is not said here.
+    ///
+    /// # Errors
+    /// What keeps the store from being read.
+    pub async fn free_verifications(&self) -> Result<HashSet<String>, StoreError> {
+        let ids = sqlx::query_scalar::<_, String>(
+            "SELECT id FROM verifications WHERE state = 'answered' AND body IS NOT NULL AND json_extract(body, '$.charged') = 0",
+        );
+        Ok(ids.fetch_all(&self.read).await?.into_iter().collect())
     }
 
     /// The runs that released something, oldest first.

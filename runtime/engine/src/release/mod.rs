@@ -1,5 +1,6 @@
 //! The gate: exact sums in, released numbers out. The only maker of [`Released`].
 
+mod canonical;
 mod table;
 mod write;
 
@@ -140,7 +141,7 @@ async fn run_public(
     if batch.num_rows() > most {
         return Err(failed());
     }
-    Ok((rename(&batch, &fields)?, names.len()))
+    Ok((canonical::canonical(&rename(&batch, &fields)?)?, names.len()))
 }
 
 fn is_mark(plan: &LogicalPlan, column: &Column) -> bool {

@@ -60,7 +60,7 @@ impl Released {
     }
 }
 
-fn write_batch(batch: &RecordBatch, format: Format) -> Result<Vec<u8>> {
+pub(super) fn write_batch(batch: &RecordBatch, format: Format) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let schema = batch.schema();
     match format {

@@ -373,6 +373,7 @@ impl Steps<'_> {
                 ("subject", commitment(&salt, &question.identity).into()),
                 ("consent", consent.map_or(Value::Null, |c| commitment(&salt, c.as_bytes()).into())),
                 ("receipt", digest.into()),
+                ("price_class", json!(asked.product.price_class())),
             ]),
         )?;
         let (log, entry) = (self.domain.log.clone(), note.entry());
