@@ -26,6 +26,7 @@ fn packed(values: &[&str]) -> Vec<u8> {
     out
 }
 
+/// Every second number is given out: known and unknown ones are spelled alike.
 fn number(i: u64) -> String {
     format!("P{i:09}")
 }
@@ -40,7 +41,7 @@ impl Synthetic {
         for from in (0..people).step_by(8_192) {
             let mut batch = Batch::default();
             for i in from..people.min(from + 8_192) {
-                let id = number(i);
+                let id = number(2 * i);
                 batch.push(builder.key(), &packed(&[&id, "张三"]), &id, &packed(&[&(i % 9).to_string()]), true);
             }
             builder.add(batch)?;
@@ -56,16 +57,17 @@ impl Synthetic {
         self.index.bytes()
     }
 
-    /// Asks as a verification does, digests included: whether all holds.
-    pub fn ask(&self, person: u64, claim: u64) -> bool {
-        let id = number(person);
+    /// Asks as a verification does, digests included: whether all holds. Even numbers are people, of whom `(number / 2) % 9`
+    /// is true; odd ones are nobody's.
+    pub fn ask(&self, asked: u64, claim: u64) -> bool {
+        let id = number(asked);
         let wanted = self.index.key().wanted(&packed(&[&id, "张三"]), id.as_bytes(), &packed(&[&claim.to_string()]));
         self.index.look_up(&wanted).holds.into()
     }
 
     /// How many records a look-up compares, whoever is asked about.
-    pub fn steps(&self, person: u64, claim: u64) -> usize {
-        let id = number(person);
+    pub fn steps(&self, asked: u64, claim: u64) -> usize {
+        let id = number(asked);
         let wanted = self.index.key().wanted(&packed(&[&id, "张三"]), id.as_bytes(), &packed(&[&claim.to_string()]));
         self.index.steps(&wanted)
     }
