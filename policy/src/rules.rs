@@ -70,6 +70,26 @@ pub struct PlanRules {
     max_aggregates: u32,
 }
 
+/// When results leave.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimingRules {
+    quantum_millis: u32,
+}
+
+impl Default for TimingRules {
+    fn default() -> Self {
+        Self { quantum_millis: 200 }
+    }
+}
+
+impl TimingRules {
+    /// Results leave at ticks of this many milliseconds.
+    pub fn quantum_millis(&self) -> u32 {
+        self.quantum_millis
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RuleFile {
@@ -80,6 +100,8 @@ struct RuleFile {
     plan: PlanRules,
     #[serde(default)]
     verification: VerificationRules,
+    #[serde(default)]
+    timing: TimingRules,
 }
 
 impl RuleSet {
@@ -126,6 +148,11 @@ impl RuleSet {
     /// Rules of the class `open`.
     pub fn open(&self) -> &OpenRules {
         &self.file.open
+    }
+
+    /// When results leave.
+    pub fn timing(&self) -> &TimingRules {
+        &self.file.timing
     }
 
     /// Outer limits of a plan.
@@ -291,6 +318,7 @@ fn check(file: &RuleFile) -> Vec<Refusal> {
     number("statistical.p_percent", s.p_percent.into(), 1.0, 100.0);
     number("statistical.dominance_units", s.dominance_units.into(), 1.0, 10.0);
     number("statistical.dominance_percent", s.dominance_percent.into(), 50.0, 99.0);
+    number("timing.quantum_millis", file.timing.quantum_millis.into(), 10.0, 60_000.0);
     number("statistical.rounding_base", s.rounding_base.into(), 1.0, 1_000.0);
     #[allow(clippy::cast_precision_loss, reason = "only compared with a bound far below 2^53")]
     number("open.max_rows", file.open.max_rows as f64, 1.0, 1e9);

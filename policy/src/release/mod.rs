@@ -5,8 +5,10 @@ mod noise;
 #[cfg(test)]
 mod noise_tests;
 mod quantile;
+mod tick;
 
 pub use quantile::{Bar, quantile};
+pub use tick::{shift_bound, until_tick};
 
 use crate::clear::{KeyDomain, LeafClearance, Measure};
 use crate::facts::Literal;

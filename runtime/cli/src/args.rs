@@ -120,6 +120,11 @@ pub(crate) enum DatasetCommand {
         /// Its id.
         id: String,
     },
+    /// Opens a new budget epoch of one: its budgets begin afresh. For the authority alone.
+    Epoch {
+        /// Its id.
+        id: String,
+    },
     /// Lists them.
     List,
     /// Shows one.
@@ -199,8 +204,14 @@ pub(crate) struct RunArgs {
 
 #[derive(Subcommand)]
 pub(crate) enum BudgetCommand {
-    /// What is left of every budget that was charged.
-    Show,
+    /// What is left of every budget that was charged, or of those of one product.
+    Show {
+        /// The product: what is left in its budgets, and about how many more runs like its own that is.
+        product: Option<String>,
+        /// The institution that would run it.
+        #[arg(long = "for", value_name = "INSTITUTION", default_value = "operator")]
+        institution: String,
+    },
 }
 
 /// `name=value`.

@@ -49,7 +49,7 @@ async fn run(cli: Cli) -> u8 {
         Command::Verify(args) => commands::verify::verify(&mut context, args).await,
         Command::Issuer(command) => commands::verify::issuer(&mut context, command).await,
         Command::Consent(command) => commands::verify::consent(&mut context, command),
-        Command::Budget(_) => commands::home::budget(&mut context).await,
+        Command::Budget(command) => commands::home::budget(&mut context, command).await,
         Command::Audit(command) => commands::audit::audit(&mut context, command).await,
         Command::Receipt(command) => commands::proof::receipt(&mut context, command).await,
     };

@@ -10,8 +10,9 @@
 //! store.sqlite        registry and ledger
 //! files/              manifests, modules, releases, by SHA-256
 //! artefacts/          compiled models, authenticated with a key derived from keys/domain.key
+//! units.idx           numbers of units under disclosure control, by keyed digest
 //! log/                the tamper-evident log
-//! tmp/                what a query spills; emptied on open
+//! tmp/                what a query spills; for its owner alone, emptied on open
 //! ```
 
 use crate::error::DomainError;
@@ -77,6 +78,7 @@ impl Home {
             fs::create_dir_all(root.join(folder)).map_err(io)?;
         }
         private_folder(&root.join("keys")).map_err(io)?;
+        private_folder(&root.join("tmp")).map_err(io)?;
         let lock = take_lock(root)?;
         let key = SigningKey::generate(name)?;
         key.save(&root.join("keys/log.key"))?;
@@ -124,6 +126,7 @@ impl Home {
         })?;
         let _ = fs::remove_dir_all(root.join("tmp"));
         fs::create_dir_all(root.join("tmp")).map_err(|e| DomainError::io("tmp", &e))?;
+        private_folder(&root.join("tmp")).map_err(|e| DomainError::io("tmp", &e))?;
         Ok((Self { root: root.to_owned(), name: config.domain.name, secret, audit: config.audit, _lock: lock }, key))
     }
 

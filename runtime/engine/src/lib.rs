@@ -19,8 +19,10 @@ pub mod product;
 pub mod registry;
 mod release;
 pub mod replay;
+mod scan;
 mod statistical;
 mod text;
+mod timing;
 pub mod verify;
 
 pub use domain::{Clock, Domain, GrantRequest, Submission};
@@ -31,5 +33,6 @@ pub use pipeline::{RunAnswer, RunRequest};
 pub use plan::{Checked, Planned, Tuning};
 pub use release::{Format, Released};
 pub use replay::{ReplayOptions, ReplayReport};
+pub use timing::TimingView;
 pub use verify::consent::{ConsentAlgorithm, ConsentKey, ConsentSigner, ConsentTerms};
 pub use verify::{Answer, BatchItem, BatchRequest, VerifyAnswer, VerifyRequest};

@@ -18,6 +18,7 @@ use crate::product::{AggregateProduct, Arguments, Body, Product};
 use crate::registry::{self, ChargeError, Digest, NewRelease, NewRun, RunState};
 use crate::release::{Format, Released, gate, read_arrow};
 use crate::statistical::Session;
+use crate::timing::Phases;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,7 +30,7 @@ use yunei_policy::{Refusal, Refused};
 /// The code of a use that was stopped; the registry's own says the same.
 const STOPPED: &str = "run/stopped";
 
-/// At most how long the private part of a run may take.
+/// At most how long each part of a run may take: over the data, and at the gate.
 pub(crate) const WALL_LIMIT: Duration = Duration::from_secs(1_800);
 
 /// What somebody asks for.
@@ -91,6 +92,8 @@ pub(crate) async fn run(domain: &Domain, id: &str, request: &RunRequest) -> Resu
         Ok(planned) => planned,
         Err(error) => return Err(use_.refuse_after(error).await),
     };
+    let question = domain.asking.lock_of(planned.0.question());
+    let _asked = question.lock().await;
     match use_.repeat(&planned.0).await {
         Ok(None) => {}
         Ok(Some(answer)) => return Ok(answer),
@@ -99,6 +102,7 @@ pub(crate) async fn run(domain: &Domain, id: &str, request: &RunRequest) -> Resu
     }
     let (planned, resolved) = planned;
     let mut facts = Facts::of(&use_, &planned, &resolved);
+    let phases = Phases::draw(Duration::from_millis(domain.rules.timing().quantum_millis().into()))?;
     let charged: Charged = match use_.charge(planned, &resolved).await {
         Ok((charged, seed)) => {
             facts.fields.insert("seed".to_owned(), seed.into());
@@ -108,13 +112,18 @@ pub(crate) async fn run(domain: &Domain, id: &str, request: &RunRequest) -> Resu
     };
 
     let unit_key = domain.home.salt("units");
-    let executed = match use_.unless_stopped(tokio::time::timeout(WALL_LIMIT, execute(charged, unit_key))).await? {
+    let computation = phases.begin(0);
+    let executed = use_.unless_stopped(tokio::time::timeout(WALL_LIMIT, execute(charged, unit_key))).await;
+    // Nothing is written down or told before the tick: not that it ended, nor how.
+    computation.tick().await;
+    let executed = match executed? {
         Ok(Ok(executed)) => {
             facts.fields.insert("sums".to_owned(), executed.sums().into());
             use_.record_executed(executed).await?
         }
         Ok(Err(_)) | Err(_) => return Err(use_.fail().await),
     };
+    let computation = phases.begin(1);
     // From the look into the history until the release stands in it nobody else may release.
     let mut session = None;
     if executed.get().planned().clearance().leaves().iter().any(|leaf| leaf.statistical().is_some()) {
@@ -124,13 +133,16 @@ pub(crate) async fn run(domain: &Domain, id: &str, request: &RunRequest) -> Resu
         };
     }
     let gate = gate(executed, domain.rules.open().max_rows(), session.as_mut());
-    let released = match use_.unless_stopped(gate).await? {
-        Ok(released) => released,
-        Err(_) => return Err(use_.fail().await),
+    let released = use_.unless_stopped(tokio::time::timeout(WALL_LIMIT, gate)).await;
+    let cells = session.as_mut().map(|session| session.finish().map(<[_]>::to_vec));
+    computation.tick().await;
+    let released = match released? {
+        Ok(Ok(released)) => released,
+        Ok(Err(_)) | Err(_) => return Err(use_.fail().await),
     };
-    let cells = match session.as_mut().map(Session::finish) {
+    let cells = match cells {
         None => Vec::new(),
-        Some(Ok(cells)) => cells.to_vec(),
+        Some(Ok(cells)) => cells,
         Some(Err(_)) => return Err(use_.fail().await),
     };
     // Shared with other releases, never with a suspension: what is decided here has left before one is in force.

@@ -1,10 +1,11 @@
 //! Homes, institutions, grants, budgets.
 
 use super::{Context, Outcome, clock, usage};
-use crate::args::{GrantCommand, InstitutionCommand};
+use crate::args::{BudgetCommand, GrantCommand, InstitutionCommand};
 use crate::term::{Column, Mark, Table, decimal};
 use serde_json::json;
 use std::path::Path;
+use yunei_engine::domain::BudgetView;
 use yunei_engine::{Domain, GrantRequest};
 use yunei_policy::Text;
 use yunei_policy::words::Role;
@@ -123,28 +124,58 @@ pub(crate) async fn grant(context: &mut Context, command: GrantCommand) -> Outco
     Ok(())
 }
 
-pub(crate) async fn budget(context: &mut Context) -> Outcome {
+pub(crate) async fn budget(context: &mut Context, command: BudgetCommand) -> Outcome {
+    let BudgetCommand::Show { product, institution } = command;
     let domain = context.domain().await?;
-    let all = domain.budgets(&context.actor("authority")).await?;
+    let actor = context.actor("authority");
+    if let Some(product) = product {
+        let budget = domain.product_budget(&actor, &product, &institution).await?;
+        if context.term.is_json() {
+            context.term.json(&budget);
+            return Ok(());
+        }
+        let text = match (context.term.lang(), budget.runs_left) {
+            (yunei_policy::Lang::Zh, Some(n)) => {
+                format!("{product}：每次使用 ε = {}，约可再用 {n} 次", decimal(budget.epsilon, 3))
+            }
+            (yunei_policy::Lang::En, Some(n)) => {
+                format!("{product}: ε = {} a run, about {n} more runs like this", decimal(budget.epsilon, 3))
+            }
+            (yunei_policy::Lang::Zh, None) => format!("{product}：使用不消耗隐私预算"),
+            (yunei_policy::Lang::En, None) => format!("{product}: runs cost no privacy budget"),
+        };
+        context.term.text(&text);
+        if !budget.budgets.is_empty() {
+            budget_table(context, &budget.budgets);
+        }
+        return Ok(());
+    }
+    let all = domain.budgets(&actor).await?;
     if context.term.is_json() {
         context.term.json(&json!({ "budgets": all }));
         return Ok(());
-    }
-    let mut table = Table::new([
-        Column::left(context.term.pick("范围", "Scope")),
-        Column::right(context.term.pick("已用 ε", "Spent ε")),
-        Column::right(context.term.pick("上限 ε", "Limit ε")),
-        Column::right(context.term.pick("约可再用次数", "About N more runs")),
-    ]);
-    for b in &all {
-        let left = b.runs_left.map_or_else(|| "–".to_owned(), |n| n.to_string());
-        table.row([b.scope.clone(), decimal(b.spent_epsilon, 3), decimal(b.limit_epsilon, 3), left]);
     }
     if all.is_empty() {
         let text = context.term.pick("尚未使用任何预算。", "Nothing was charged yet.").to_owned();
         context.term.text(&text);
     } else {
-        context.term.table(&table);
+        budget_table(context, &all);
     }
     Ok(())
+}
+
+fn budget_table(context: &mut Context, all: &[BudgetView]) {
+    let mut table = Table::new([
+        Column::left(context.term.pick("范围", "Scope")),
+        Column::right(context.term.pick("已用 ε", "Spent ε")),
+        Column::right(context.term.pick("剩余 ε", "Left ε")),
+        Column::right(context.term.pick("上限 ε", "Limit ε")),
+        Column::right(context.term.pick("约可再用次数", "About N more runs like this")),
+    ]);
+    for b in all {
+        let runs = b.runs_left.map_or_else(|| "–".to_owned(), |n| n.to_string());
+        let [spent, left, limit] = [b.spent_epsilon, b.left_epsilon, b.limit_epsilon].map(|e| decimal(e, 3));
+        table.row([b.scope.clone(), spent, left, limit, runs]);
+    }
+    context.term.table(&table);
 }

@@ -5,6 +5,7 @@ use crate::args::{DatasetCommand, ItemCommand};
 use crate::term::{Column, Mark, Table, count, decimal};
 use serde_json::{Value, json};
 use std::path::Path;
+use yunei_engine::TimingView;
 use yunei_engine::domain::Checkup;
 use yunei_engine::{Domain, Submission};
 use yunei_policy::words::State;
@@ -16,6 +17,16 @@ pub(crate) async fn dataset(context: &mut Context, command: DatasetCommand) -> O
         DatasetCommand::Approve { id } => {
             domain.set_dataset_state(&context.actor("authority"), &id, State::Approved).await?;
             state(context, &id, State::Approved);
+            Ok(())
+        }
+        DatasetCommand::Epoch { id } => {
+            let epoch = domain.open_epoch(&context.actor("authority"), &id).await?;
+            if context.term.is_json() {
+                context.term.json(&json!({ "id": id, "epoch": epoch }));
+                return Ok(());
+            }
+            let text = context.term.pick("预算期", "budget epoch").to_owned();
+            context.term.item(Mark::Done, &format!("{id}: {text} {epoch}"));
             Ok(())
         }
         DatasetCommand::List => {
@@ -182,8 +193,9 @@ pub(crate) async fn product(context: &mut Context, command: ItemCommand) -> Outc
             state(context, &submission.id, submission.state);
         }
         ItemCommand::Approve { id } => {
+            let timing = domain.product_timing(&id).await?;
             domain.set_product_state(&context.actor("authority"), &id, State::Approved).await?;
-            state(context, &id, State::Approved);
+            approved(context, &id, timing.as_ref());
         }
         ItemCommand::List => {
             let all = domain.products().await?;
@@ -222,6 +234,33 @@ pub(crate) async fn product(context: &mut Context, command: ItemCommand) -> Outc
     Ok(())
 }
 
+/// What an approval is told besides: how much the time of a run can tell.
+fn approved(context: &mut Context, id: &str, timing: Option<&TimingView>) {
+    if context.term.is_json() {
+        context.term.json(&json!({ "id": id, "state": State::Approved, "timing": timing }));
+        return;
+    }
+    context.term.item(Mark::Done, &format!("{id}: {}", State::Approved));
+    time(context, timing);
+}
+
+fn time(context: &mut Context, timing: Option<&TimingView>) {
+    let Some(timing) = timing else { return };
+    let text = match context.term.lang() {
+        yunei_policy::Lang::Zh => format!(
+            "结果按每 {} 毫秒一次的随机时刻发出；单个主体最多使其改变的概率为 {:.3} %",
+            timing.quantum_millis,
+            timing.shift * 100.0
+        ),
+        yunei_policy::Lang::En => format!(
+            "Results leave at ticks of {} ms at a random phase; one unit moves the tick with at most {:.3} % probability",
+            timing.quantum_millis,
+            timing.shift * 100.0
+        ),
+    };
+    context.term.note(&text);
+}
+
 fn checked(context: &mut Context, checkup: &Checkup) {
     if context.term.is_json() {
         context.term.json(checkup);
@@ -236,6 +275,7 @@ fn checked(context: &mut Context, checkup: &Checkup) {
         let charge = context.term.pick("每次使用", "Each run costs").to_owned();
         context.term.note(&format!("{charge} ε = {} (δ = {delta:e})", decimal(epsilon, 3)));
     }
+    time(context, checkup.timing.as_ref());
     if checkup.expected.is_empty() {
         return;
     }

@@ -2,7 +2,7 @@
 
 use super::{Domain, Resolved};
 use crate::error::DomainError;
-use crate::product::Product;
+use crate::product::{Body, Product};
 use crate::registry::Line;
 use serde::{Deserialize, Serialize};
 use yunei_policy::Refusal;
@@ -21,12 +21,25 @@ pub struct BudgetView {
     pub limit_epsilon: f64,
     /// ε of what is spent.
     pub spent_epsilon: f64,
+    /// ε that what is left of ρ comes to, as one charge.
+    pub left_epsilon: f64,
     /// ρ that may be spent in all.
     pub limit_rho: f64,
     /// ρ that is spent.
     pub spent_rho: f64,
-    /// About how many more runs like the last one charged here are left.
+    /// About how many more runs like the last one charged here (of a product: like one of its own) are left.
     pub runs_left: Option<u64>,
+}
+
+/// What is left for one product, asked by one institution.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ProductBudget {
+    /// ε of one run; 0 where runs cost nothing.
+    pub epsilon: f64,
+    /// About how many more different runs like this all its budgets bear; nothing where runs cost nothing.
+    pub runs_left: Option<u64>,
+    /// Its budgets.
+    pub budgets: Vec<BudgetView>,
 }
 
 impl Domain {
@@ -56,6 +69,46 @@ impl Domain {
         }
         scopes.push(BudgetScope::Product { product: product.id().to_owned() });
         scopes.into_iter().map(|scope| self.line(&scope, charge)).collect()
+    }
+
+    /// What is left for a product, if this institution runs it. The same question again is free and not counted.
+    ///
+    /// # Errors
+    /// The reasons why the actor may not see it, or the product could not run.
+    pub async fn product_budget(&self, actor: &str, id: &str, institution: &str) -> Result<ProductBudget, DomainError> {
+        self.authorise(actor, Action::ReadBudget, Resource::Domain).await?;
+        self.institution(institution).await?;
+        let (_, product) = self.product_record(id).await?;
+        let Body::Aggregate(aggregate) = product.body() else {
+            return Ok(ProductBudget { epsilon: 0.0, runs_left: None, budgets: Vec::new() });
+        };
+        let resolved = self.resolve(&product).await?;
+        let checked = crate::plan::check(aggregate, &resolved.sources, &self.rules, &self.runtime).await?;
+        let (class, charge) = (checked.clearance().class(), checked.clearance().charge());
+        let mut budgets = Vec::new();
+        for line in self.budget_lines(institution, &product, &resolved, class, charge)? {
+            let Some(scope) = scope_of(&line.scope_key) else { continue };
+            let (rho, delta) = self.store.spent(&line.scope_key).await?;
+            budgets.push(self.view(&scope, charge_of(rho, delta), Some(charge)));
+        }
+        let runs_left = budgets.iter().filter_map(|b| b.runs_left).min();
+        Ok(ProductBudget { epsilon: checked.clearance().epsilon(), runs_left, budgets })
+    }
+
+    fn view(&self, scope: &BudgetScope, spent: Charge, like: Option<Charge>) -> BudgetView {
+        let limit = scope.limit(&self.rules);
+        let line = BudgetLine { scope: scope.clone(), limit, spent };
+        let left = Rho::from_units(limit.rho.units().saturating_sub(spent.rho.units()));
+        BudgetView {
+            kind: kind_of(scope).to_owned(),
+            scope: scope.to_string(),
+            limit_epsilon: epsilon_at(&self.rules, limit),
+            spent_epsilon: epsilon_at(&self.rules, spent),
+            left_epsilon: epsilon_at(&self.rules, Charge { rho: left, delta: Delta::ZERO }),
+            limit_rho: limit.rho.to_f64(),
+            spent_rho: spent.rho.to_f64(),
+            runs_left: like.map(|charge| runs_left(&line, charge)),
+        }
     }
 
     fn line(&self, scope: &BudgetScope, charge: Charge) -> Result<Line, DomainError> {
@@ -92,27 +145,16 @@ impl Domain {
             if matches!(&scope, BudgetScope::InstitutionDataset { institution, .. } if !all && institution != actor) {
                 continue;
             }
-            let units = |n: i64| u64::try_from(n).unwrap_or(0);
-            let spent =
-                Charge { rho: Rho::from_units(units(balance.rho)), delta: Delta::from_units(units(balance.delta)) };
-            let limit = scope.limit(&self.rules);
-            let last = self.store.last_charge(&balance.scope_key).await?.map(|(rho, delta)| Charge {
-                rho: Rho::from_units(units(rho)),
-                delta: Delta::from_units(units(delta)),
-            });
-            let line = BudgetLine { scope: scope.clone(), limit, spent };
-            views.push(BudgetView {
-                kind: kind_of(&scope).to_owned(),
-                scope: scope.to_string(),
-                limit_epsilon: epsilon_at(&self.rules, limit),
-                spent_epsilon: epsilon_at(&self.rules, spent),
-                limit_rho: limit.rho.to_f64(),
-                spent_rho: spent.rho.to_f64(),
-                runs_left: last.map(|charge| runs_left(&line, charge)),
-            });
+            let last = self.store.last_charge(&balance.scope_key).await?.map(|(rho, delta)| charge_of(rho, delta));
+            views.push(self.view(&scope, charge_of(balance.rho, balance.delta), last));
         }
         Ok(views)
     }
+}
+
+fn charge_of(rho: i64, delta: i64) -> Charge {
+    let units = |n: i64| u64::try_from(n).unwrap_or(0);
+    Charge { rho: Rho::from_units(units(rho)), delta: Delta::from_units(units(delta)) }
 }
 
 fn kind_of(scope: &BudgetScope) -> &'static str {

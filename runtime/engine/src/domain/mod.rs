@@ -1,6 +1,7 @@
 //! [`Domain`]: the face of everything inside a home.
 
 mod access;
+mod asking;
 mod audit;
 mod budget;
 mod continuity;
@@ -19,7 +20,7 @@ mod views;
 
 pub use access::{MAX_PAGE, Recovered, RunView, VersionView};
 pub use audit::{AuditLine, AuditPage, AuditQuery, ExportFormat, MAX_AUDIT_PAGE, Outcome, PeriodStats};
-pub use budget::BudgetView;
+pub use budget::{BudgetView, ProductBudget};
 pub use credentials::{Caller, IssuedToken, KeyView, MAX_TOKEN_DAYS, TokenRequest, TokenView};
 pub(crate) use running::Ticket;
 pub use sample::MAX_SAMPLE_ROWS;
@@ -71,6 +72,8 @@ pub struct Domain {
     pub(crate) units: tokio::sync::Mutex<Option<crate::statistical::UnitIndex>>,
     pub(crate) verifying: crate::verify::Verifying,
     pub(crate) tuning: Tuning,
+    /// The questions that are being asked: the same one is computed once.
+    pub(crate) asking: asking::Asking,
     clock: Clock,
 }
 
@@ -157,6 +160,7 @@ impl Domain {
             units: tokio::sync::Mutex::default(),
             verifying,
             tuning: Tuning::default(),
+            asking: asking::Asking::default(),
             clock,
         })
     }

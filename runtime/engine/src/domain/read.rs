@@ -163,15 +163,37 @@ impl Domain {
     /// # Errors
     /// Every reason why it could not run.
     pub async fn check_product_text(&self, text: &str) -> Result<Checkup, DomainError> {
-        self.check_parsed(&Product::parse(text)?).await
+        self.check_timed(&Product::parse(text)?, true).await
+    }
+
+    fn timing_of(&self, clearance: &yunei_policy::clear::Clearance, resolved: &super::Resolved) -> crate::TimingView {
+        let quantum = std::time::Duration::from_millis(self.rules.timing().quantum_millis().into());
+        crate::TimingView::of(quantum, clearance, &resolved.sources.models)
+    }
+
+    /// What the time of a run can tell about one unit: for whoever approves the product. Nothing for a verification.
+    ///
+    /// # Errors
+    /// Every reason why it could not run.
+    pub async fn product_timing(&self, id: &str) -> Result<Option<crate::TimingView>, DomainError> {
+        let (_, product) = self.product_record(id).await?;
+        Ok(self.check_timed(&product, true).await?.timing)
     }
 
     pub(super) async fn check_parsed(&self, product: &Product) -> Result<Checkup, DomainError> {
+        self.check_timed(product, false).await
+    }
+
+    /// The check; `timed` where the time of a unit is asked for, which is measured.
+    async fn check_timed(&self, product: &Product, timed: bool) -> Result<Checkup, DomainError> {
+        crate::scan::text("product", product.text())?;
         let resolved = self.resolve(product).await?;
         match product.body() {
             Body::Aggregate(aggregate) => {
                 let checked = check(aggregate, &resolved.sources, &self.rules, &self.runtime).await?;
-                Ok(Checkup::of_clearance(product.id(), checked.clearance(), checked.columns().to_vec()))
+                let mut checkup = Checkup::of_clearance(product.id(), checked.clearance(), checked.columns().to_vec());
+                checkup.timing = timed.then(|| self.timing_of(checked.clearance(), &resolved));
+                Ok(checkup)
             }
             Body::Verification(verification) => {
                 resolve(verification, &resolved.sources, &self.rules)?;
@@ -186,6 +208,7 @@ impl Domain {
                     rho: None,
                     columns: vec!["answer".to_owned()],
                     expected: Vec::new(),
+                    timing: None,
                 })
             }
         }

@@ -176,6 +176,9 @@ impl Domain {
         module: &[u8],
     ) -> Result<CheckedModel, DomainError> {
         let verified = Verified::check(module, &manifest).map_err(|r| rejected(&r))?;
+        crate::scan::text("model.toml", &manifest_text)?;
+        crate::scan::module(manifest.file(), module)?;
+        crate::scan::module(manifest.file(), verified.wasm())?;
         Ok(CheckedModel { manifest, manifest_text, verified })
     }
 

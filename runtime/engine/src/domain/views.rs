@@ -143,6 +143,9 @@ pub struct Checkup {
     pub columns: Vec<String>,
     /// The error to expect of each released number.
     pub expected: Vec<Expected>,
+    /// What the time of a run can tell, of an aggregate product.
+    #[serde(default)]
+    pub timing: Option<crate::TimingView>,
 }
 
 /// The error to expect of a released number.
@@ -170,6 +173,7 @@ impl Checkup {
             rho: None,
             columns: Vec::new(),
             expected: Vec::new(),
+            timing: None,
         }
     }
 
@@ -192,6 +196,7 @@ impl Checkup {
             rho: Some(clearance.charge().rho.to_f64()),
             columns,
             expected: expected.collect(),
+            timing: None,
         }
     }
 }

@@ -38,7 +38,7 @@ pub(super) fn guard(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> 
             }
             Ok(Transformed::yes(Expr::BinaryExpr(BinaryExpr { left: Box::new(left), op, right: Box::new(right) })))
         }
-        other => Ok(Transformed::no(other)),
+        other => super::guard_call::guard_call(other),
     })
 }
 

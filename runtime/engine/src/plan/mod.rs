@@ -7,6 +7,7 @@ mod digest;
 mod expression;
 mod functions;
 mod guard;
+mod guard_call;
 mod leaves;
 mod planned;
 mod private;

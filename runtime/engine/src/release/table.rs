@@ -2,6 +2,7 @@
 
 use crate::functions::failed;
 use crate::plan::ReleasedLeaf;
+use crate::scan;
 use datafusion::arrow::array::{
     ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray,
 };
@@ -20,7 +21,7 @@ pub(super) fn released_leaf(node: Aggregate, cells: &ReleasedCells) -> Result<Re
     let keys = node.group_expr.len();
     let mut columns: Vec<(String, ArrayRef)> = Vec::new();
     for (i, field) in node.schema.fields().iter().take(keys).enumerate() {
-        let literals: Vec<&Literal> = cells.rows().iter().filter_map(|row| row.key().get(i)).collect();
+        let literals: Vec<&Literal> = cells.rows().iter().filter_map(|row| row.key().get(i)).map(scan::key).collect();
         columns.push((format!("k{i}"), key_array(&literals, field.data_type())?));
     }
     for i in 0..node.aggr_expr.len() {
@@ -49,7 +50,7 @@ pub(super) fn protected_leaf(node: Aggregate, cells: &StatisticalCells) -> Resul
     let keys = node.group_expr.len();
     let mut columns: Vec<(String, ArrayRef)> = Vec::new();
     for (i, field) in node.schema.fields().iter().take(keys).enumerate() {
-        let literals: Vec<&Literal> = cells.rows().iter().filter_map(|row| row.key().get(i)).collect();
+        let literals: Vec<&Literal> = cells.rows().iter().filter_map(|row| row.key().get(i)).map(scan::key).collect();
         columns.push((format!("k{i}"), key_array(&literals, field.data_type())?));
     }
     let marks: ArrayRef =

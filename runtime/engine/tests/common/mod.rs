@@ -142,6 +142,7 @@ pub fn rules() -> String {
         })
         .collect::<Vec<_>>()
         .join("\n")
+        .replace("quantum_millis = 200", "quantum_millis = 20")
 }
 
 impl World {
