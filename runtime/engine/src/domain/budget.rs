@@ -77,6 +77,10 @@ impl Domain {
     /// The reasons why the actor may not see it, or the product could not run.
     pub async fn product_budget(&self, actor: &str, id: &str, institution: &str) -> Result<ProductBudget, DomainError> {
         self.authorise(actor, Action::ReadBudget, Resource::Domain).await?;
+        if institution != actor {
+            // Who uses how much of what is a matter between each institution and the authority.
+            self.ask(actor, Action::ReadInstitution).await?;
+        }
         self.institution(institution).await?;
         let (_, product) = self.product_record(id).await?;
         let Body::Aggregate(aggregate) = product.body() else {

@@ -36,9 +36,10 @@ pub(super) fn guard(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> 
                 let zero = ScalarValue::new_zero(&right.get_type(schema)?)?;
                 right = when(right.clone().not_eq(Expr::Literal(zero, None)), right).end()?;
             }
+            let left = super::guard_call::divided(left, op, schema)?;
             Ok(Transformed::yes(Expr::BinaryExpr(BinaryExpr { left: Box::new(left), op, right: Box::new(right) })))
         }
-        other => super::guard_call::guard_call(other),
+        other => super::guard_call::guard_call(other, schema),
     })
 }
 
