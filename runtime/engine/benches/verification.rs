@@ -33,7 +33,7 @@ fn main() {
     fsync(&folder);
     synthetic(&folder, subjects);
     runtime.block_on(async {
-        let domain = town(&folder, subjects).await;
+        let domain = Arc::new(town(&folder, subjects).await);
         verifications(&domain).await;
     });
 }
@@ -248,7 +248,7 @@ async fn town(folder: &Path, subjects: u64) -> Domain {
     domain
 }
 
-async fn verifications(domain: &Domain) {
+async fn verifications(domain: &Arc<Domain>) {
     let pem = ConsentSigner::generate(ConsentAlgorithm::EdDsa).unwrap();
     let signer = ConsentSigner::from_pem("bureau", &pem).unwrap();
     domain.add_issuer("authority", "bureau", &Text::new("局", "b"), &signer.public()).await.unwrap();
@@ -289,18 +289,25 @@ async fn verifications(domain: &Domain) {
         }
         spread(&format!("{product}: one client"), alone);
         let asks: Vec<VerifyRequest> = (0..setting("YUNEI_BENCH_ASKS", 60_000)).map(|_| request(product)).collect();
-        let (asks, at) = (&asks, &AtomicU64::new(0));
+        let (asks, at) = (Arc::new(asks), Arc::new(AtomicU64::new(0)));
         let start = Instant::now();
-        let clients = (0..64).map(|_| async move {
-            let mut took = Vec::new();
-            while let Some(asked) = asks.get(at.fetch_add(1, Ordering::Relaxed) as usize) {
-                let start = Instant::now();
-                domain.verify(asked).await.unwrap();
-                took.push(start.elapsed().as_nanos() as u64);
-            }
-            took
-        });
-        let took: Vec<u64> = futures::future::join_all(clients).await.into_iter().flatten().collect();
+        let mut clients = tokio::task::JoinSet::new();
+        for _ in 0..64 {
+            let (domain, asks, at) = (Arc::clone(domain), Arc::clone(&asks), Arc::clone(&at));
+            clients.spawn(async move {
+                let mut took = Vec::new();
+                while let Some(asked) = asks.get(at.fetch_add(1, Ordering::Relaxed) as usize) {
+                    let start = Instant::now();
+                    domain.verify(asked).await.unwrap();
+                    took.push(start.elapsed().as_nanos() as u64);
+                }
+                took
+            });
+        }
+        let mut took: Vec<u64> = Vec::new();
+        while let Some(done) = clients.join_next().await {
+            took.extend(done.unwrap());
+        }
         let rate = took.len() as f64 / start.elapsed().as_secs_f64();
         spread(&format!("{product}: 64 clients, {rate:.0} verifications/s"), took);
     }
