@@ -31,6 +31,7 @@ cp "$here/dataset.toml" "$work/data/dataset.toml"
 "$yunei" --as "$holder" dataset register "$work/data/dataset.toml"
 "$yunei" --as "$operator" product check "$here/product.toml"
 "$yunei" --as "$operator" product submit "$here/product.toml"
+"$yunei" --as "$holder" agree orders-by-priority
 "$yunei" --as "$authority" product approve orders-by-priority
 "$yunei" --as "$authority" grant add --institution "$operator" --product orders-by-priority --purpose benchmark
 

@@ -10,12 +10,14 @@ pub mod clear;
 pub mod facts;
 mod keys;
 pub mod refusal;
+pub mod register;
 pub mod release;
 pub mod rules;
 pub mod scan;
 pub mod statistical;
 pub mod verification;
 pub mod words;
+pub mod workdays;
 
 pub use refusal::{Refusal, Refused};
 pub use words::{Lang, Text};

@@ -64,6 +64,32 @@ impl fmt::Display for Role {
     }
 }
 
+/// The part of the authority's staff (三员分立): none can do another's part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Office {
+    /// 系统管理员: enters institutions, keeps the service and its credentials.
+    System,
+    /// 安全管理员: approves, registers, grants, suspends, resumes.
+    Security,
+    /// 审计管理员: reads the log, replays runs.
+    Audit,
+}
+
+impl Office {
+    /// All of them.
+    pub const ALL: [Office; 3] = [Office::System, Office::Security, Office::Audit];
+
+    /// The word in the store, in policies and in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Office::System => "system",
+            Office::Security => "security",
+            Office::Audit => "audit",
+        }
+    }
+}
+
 /// Where a dataset, model, product or grant stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -76,6 +102,8 @@ pub enum State {
     Suspended,
     /// Never usable again.
     Retired,
+    /// Handed in and declined, with reasons: to be handed in again, changed.
+    Declined,
 }
 
 impl fmt::Display for State {
@@ -85,6 +113,7 @@ impl fmt::Display for State {
             State::Approved => "approved",
             State::Suspended => "suspended",
             State::Retired => "retired",
+            State::Declined => "declined",
         })
     }
 }

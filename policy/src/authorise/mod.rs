@@ -7,7 +7,8 @@ pub use policies::{MAX_POLICY_BYTES, Policies};
 pub use scope::{Scope, Scopes};
 
 use crate::refusal::{Refusal, Refused};
-use crate::words::{Role, State};
+use crate::register::Holding;
+use crate::words::{Office, Role, State};
 use cedar_policy::{
     Authorizer, Context, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression,
 };
@@ -70,11 +71,27 @@ pub enum Action {
     ManageCredential,
     /// Put other policies into force.
     ChangePolicy,
+    /// Consent to a product over one's datasets, refuse, or take a consent back.
+    Consent,
+    /// Decline what was handed in.
+    Decline,
+    /// Renew a registration or an agreement.
+    Renew,
+    /// Admit an institution that a system administrator entered.
+    AdmitInstitution,
+    /// Record a data subject's request.
+    FileRequest,
+    /// Answer a data subject's request.
+    AnswerRequest,
+    /// Read a data subject's request.
+    ReadRequest,
+    /// Read the registers: what is registered, what lapses, what is due.
+    ReadRegister,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Action; 26] = [
+    pub const ALL: [Action; 34] = [
         Action::RegisterDataset,
         Action::ApproveDataset,
         Action::WithdrawDataset,
@@ -101,6 +118,14 @@ impl Action {
         Action::ReadResult,
         Action::ManageCredential,
         Action::ChangePolicy,
+        Action::Consent,
+        Action::Decline,
+        Action::Renew,
+        Action::AdmitInstitution,
+        Action::FileRequest,
+        Action::AnswerRequest,
+        Action::ReadRequest,
+        Action::ReadRegister,
     ];
 
     /// Its name in the policies.
@@ -132,6 +157,14 @@ impl Action {
             Action::ReadResult => "ReadResult",
             Action::ManageCredential => "ManageCredential",
             Action::ChangePolicy => "ChangePolicy",
+            Action::Consent => "Consent",
+            Action::Decline => "Decline",
+            Action::Renew => "Renew",
+            Action::AdmitInstitution => "AdmitInstitution",
+            Action::FileRequest => "FileRequest",
+            Action::AnswerRequest => "AnswerRequest",
+            Action::ReadRequest => "ReadRequest",
+            Action::ReadRegister => "ReadRegister",
         }
     }
 }
@@ -145,6 +178,10 @@ pub struct InstitutionFacts<'a> {
     pub role: Role,
     /// Where it stands; only `Approved` may act.
     pub state: State,
+    /// Its part of the authority's staff; `None` for every other institution, and for an authority that is not divided.
+    pub office: Option<Office>,
+    /// Whether all three parts of the authority's staff are filled: then an undivided authority may do nothing.
+    pub divided: bool,
 }
 
 /// Which kind of product.
@@ -173,6 +210,17 @@ pub enum Resource<'a> {
     Grant(ItemFacts<'a>),
     /// A product.
     Product(ProductFacts<'a>),
+    /// A data subject's request.
+    Request(RequestFacts<'a>),
+}
+
+/// A data subject's request: its submitter is whoever recorded it.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestFacts<'a> {
+    /// Id, state (`submitted` while it is open, else `retired`), who recorded it.
+    pub item: ItemFacts<'a>,
+    /// The holder that has to answer it.
+    pub holder: &'a str,
 }
 
 /// A thing with a state and somebody who handed it in.
@@ -201,6 +249,12 @@ pub struct ProductFacts<'a> {
     pub version_states: &'a [State],
     /// The states of its models.
     pub model_states: &'a [State],
+    /// The holders of its datasets.
+    pub holders: &'a [String],
+    /// Whether the holder of each of its datasets consents.
+    pub consented: bool,
+    /// Whether the registrations of its datasets hold, and its own where it is approved.
+    pub registers: &'a [Holding],
 }
 
 /// A grant.
@@ -220,6 +274,8 @@ pub struct GrantFacts {
     pub state: State,
     /// How many uses are left; `None` where it does not count.
     pub runs_left: Option<u64>,
+    /// Whether the term of its agreement runs, or none is needed.
+    pub agreed: bool,
 }
 
 /// One question to the policies.
@@ -327,6 +383,7 @@ struct GrantView {
     current: bool,
     purpose: bool,
     left: bool,
+    agreed: bool,
     usable: Vec<usize>,
 }
 
@@ -347,7 +404,8 @@ impl GrantView {
             view.current |= current;
             view.purpose |= purpose;
             view.left |= left;
-            if approved && current && purpose && left {
+            view.agreed |= grant.agreed;
+            if approved && current && purpose && left && grant.agreed {
                 view.usable.push(at);
             }
         }
@@ -362,6 +420,7 @@ impl GrantView {
             ("current", self.current),
             ("purpose", self.purpose),
             ("left", self.left),
+            ("agreed", self.agreed),
             ("usable", !self.usable.is_empty()),
         ];
         let fields = fields.map(|(name, holds)| (name.to_owned(), RestrictedExpression::new_bool(holds)));
@@ -379,6 +438,7 @@ impl<'a> Resource<'a> {
             | Resource::Institution(item)
             | Resource::Grant(item) => item.id,
             Resource::Product(product) => product.item.id,
+            Resource::Request(request) => request.item.id,
         }
     }
 
@@ -391,6 +451,7 @@ impl<'a> Resource<'a> {
             Resource::Institution(_) => "Institution",
             Resource::Grant(_) => "Grant",
             Resource::Product(_) => "Product",
+            Resource::Request(_) => "Request",
         }
     }
 
@@ -406,7 +467,17 @@ impl<'a> Resource<'a> {
             // As a resource an institution's role does not matter; as a principal it is told apart by its own entity.
             Resource::Institution(facts) => {
                 let mut attributes = item(facts);
-                attributes.extend([text("id", facts.id), text("role", "")]);
+                attributes.extend([
+                    text("id", facts.id),
+                    text("role", ""),
+                    text("office", ""),
+                    yes_no("divided", false),
+                ]);
+                attributes
+            }
+            Resource::Request(facts) => {
+                let mut attributes = item(&facts.item);
+                attributes.extend([text("holder", facts.holder)]);
                 attributes
             }
             Resource::Product(facts) => {
@@ -421,6 +492,9 @@ impl<'a> Resource<'a> {
                     texts("dataset_states", facts.dataset_states.iter().map(State::to_string)),
                     texts("version_states", facts.version_states.iter().map(State::to_string)),
                     texts("model_states", facts.model_states.iter().map(State::to_string)),
+                    texts("holders", facts.holders.iter().cloned()),
+                    texts("registers", facts.registers.iter().map(Holding::to_string)),
+                    yes_no("consented", facts.consented),
                 ]);
                 attributes
             }
@@ -430,6 +504,10 @@ impl<'a> Resource<'a> {
 
 fn text(name: &str, value: &str) -> (String, RestrictedExpression) {
     (name.to_owned(), RestrictedExpression::new_string(value.to_owned()))
+}
+
+fn yes_no(name: &str, holds: bool) -> (String, RestrictedExpression) {
+    (name.to_owned(), RestrictedExpression::new_bool(holds))
 }
 
 fn texts(name: &str, values: impl Iterator<Item = String>) -> (String, RestrictedExpression) {
@@ -456,6 +534,8 @@ fn question(
         text("role", &institution.role.to_string()),
         text("state", &institution.state.to_string()),
         text("submitted_by", ""),
+        text("office", institution.office.map_or("", Office::as_str)),
+        yes_no("divided", institution.divided),
     ]);
     let mut entities = vec![Entity::new(principal.clone(), attributes, HashSet::new()).ok()?];
     // Who acts on itself (an institution on its own record) has one entity, the principal's.

@@ -13,13 +13,20 @@ const SHIPPED: (&str, &str) = (include_str!("../cedar/yunei.cedar"), include_str
 pub const MAX_POLICY_BYTES: usize = 256 * 1024;
 
 /// The codes that a forbid may carry: programs match on them, so that a policy cannot invent one.
-const CODES: [&str; 19] = [
+const CODES: &[&str] = &[
     "authorise/denied",
     "authorise/institution-state",
     "authorise/role",
     "authorise/own-submission",
     "authorise/not-yours",
     "authorise/own-suspension",
+    "authorise/office",
+    "authorise/divided",
+    "authorise/consent",
+    "authorise/register-missing",
+    "authorise/register-lapsed",
+    "authorise/agreement",
+    "authorise/request-state",
     "authorise/dataset-state",
     "authorise/version-state",
     "authorise/model-state",
@@ -116,7 +123,7 @@ fn position(id: &PolicyId) -> usize {
 fn explained(policy: &Policy) -> Option<Refusal> {
     let note = |name: &str| policy.annotation(name).filter(|text| !text.is_empty());
     let code = note("code")?;
-    let code = CODES.into_iter().find(|known| *known == code)?;
+    let code = CODES.iter().copied().find(|known| *known == code)?;
     Some(Refusal::new(code, note("zh")?, note("en")?).hint(note("hint_zh")?, note("hint_en")?))
 }
 

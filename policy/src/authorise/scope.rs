@@ -12,11 +12,11 @@ use std::fmt;
 pub enum Scope {
     /// Read the catalogue, budgets, grants, and the institution's own runs.
     Read,
-    /// Hand in datasets, models and products.
+    /// Hand in datasets, models, products and requests of data subjects; answer these.
     Submit,
     /// Run products and ask verifications.
     Use,
-    /// Approve, grant, suspend, resume.
+    /// Approve, consent, decline, grant, suspend, resume.
     Approve,
     /// Read the audit log and replay runs.
     Audit,
@@ -62,16 +62,25 @@ impl Action {
             | Action::ReadGrant
             | Action::ReadRun
             | Action::ReadResult
+            | Action::ReadRequest
+            | Action::ReadRegister
             | Action::ReadBudget => Some(Scope::Read),
-            Action::RegisterDataset | Action::WithdrawDataset | Action::SubmitModel | Action::SubmitProduct => {
-                Some(Scope::Submit)
-            }
+            Action::RegisterDataset
+            | Action::WithdrawDataset
+            | Action::SubmitModel
+            | Action::SubmitProduct
+            | Action::FileRequest
+            | Action::AnswerRequest => Some(Scope::Submit),
             Action::Run | Action::Verify => Some(Scope::Use),
             Action::ApproveDataset
             | Action::ApproveModel
             | Action::ApproveProduct
             | Action::AddGrant
             | Action::OpenEpoch
+            | Action::Consent
+            | Action::Decline
+            | Action::Renew
+            | Action::AdmitInstitution
             | Action::Suspend
             | Action::Resume
             | Action::End => Some(Scope::Approve),

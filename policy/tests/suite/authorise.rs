@@ -1,17 +1,17 @@
 //! Who may do what.
 
 use crate::refusals::told;
-use std::fmt::Write;
 use std::sync::LazyLock;
 use yunei_policy::authorise::*;
-use yunei_policy::words::{Role, State};
+use yunei_policy::register::Holding;
+use yunei_policy::words::{Office, Role, State};
 
 const ROLES: [Role; 4] = [Role::Holder, Role::Operator, Role::Business, Role::Authority];
 static SHIPPED: LazyLock<Policies> = LazyLock::new(Policies::default);
 const NOW: i64 = 1_000_000;
 
 fn institution(role: Role) -> InstitutionFacts<'static> {
-    InstitutionFacts { id: "me", role, state: State::Approved }
+    InstitutionFacts { id: "me", role, state: State::Approved, office: None, divided: false }
 }
 
 fn item(id: &'static str, state: State, submitted_by: &'static str) -> ItemFacts<'static> {
@@ -26,6 +26,9 @@ fn product<'a>(purposes: &'a [String], kind: ProductKind, state: State) -> Produ
         dataset_states: &[State::Approved],
         version_states: &[State::Approved],
         model_states: &[State::Approved],
+        holders: &[],
+        consented: true,
+        registers: &[Holding::Current],
     }
 }
 
@@ -38,6 +41,7 @@ fn grant() -> GrantFacts {
         until_millis: NOW + 1,
         state: State::Approved,
         runs_left: Some(3),
+        agreed: true,
     }
 }
 
@@ -181,59 +185,64 @@ fn nobody_suspends_itself_and_only_a_holder_withdraws_its_own() {
 }
 
 #[test]
+fn consent_registers_and_agreements_are_asked_for() {
+    let with = |change: fn(&mut ProductFacts<'_>)| {
+        run_with(&[grant()], Some("research"), |request| {
+            let Resource::Product(mut facts) = request.resource else { return };
+            change(&mut facts);
+            request.resource = Resource::Product(facts);
+        })
+    };
+    assert!(with(|_| {}).is_empty());
+    assert_eq!(with(|f| f.consented = false), ["authorise/consent"]);
+    assert_eq!(with(|f| f.registers = &[Holding::Current, Holding::Missing]), ["authorise/register-missing"]);
+    assert_eq!(with(|f| f.registers = &[Holding::Lapsed, Holding::Missing]).len(), 2);
+    let mut without = grant();
+    without.agreed = false;
+    assert_eq!(run_with(&[without.clone()], Some("research"), |_| {}), ["authorise/agreement"]);
+    let mut past = grant();
+    past.until_millis = NOW;
+    assert_eq!(run_with(&[without, past], Some("research"), |_| {}), ["authorise/no-single-grant"]);
+}
+
+#[test]
+fn the_parts_of_the_authority_are_apart() {
+    let ask = |office, divided, action| {
+        let request = Request {
+            institution: InstitutionFacts { office, divided, ..institution(Role::Authority) },
+            action,
+            resource: if action == Action::OpenEpoch {
+                Resource::Dataset(item("d", State::Approved, "them"))
+            } else {
+                Resource::Domain
+            },
+            grants: &[],
+            purpose: None,
+            now_millis: NOW,
+        };
+        authorise(&request, &SHIPPED).map_or_else(|refused| refused.codes(), |_| Vec::new())
+    };
+    let parts = [
+        (Office::System, Action::AddInstitution),
+        (Office::Security, Action::OpenEpoch),
+        (Office::Audit, Action::ReadAudit),
+    ];
+    for (office, _) in parts {
+        for (whose, action) in parts {
+            let expected: &[&str] = if office == whose { &[] } else { &["authorise/office"] };
+            assert_eq!(ask(Some(office), true, action), expected, "{office:?} {action:?}");
+        }
+    }
+    for (_, action) in parts {
+        assert!(ask(None, false, action).is_empty());
+        assert_eq!(ask(None, true, action), ["authorise/divided"]);
+    }
+}
+
+#[test]
 fn a_question_that_does_not_fit_the_schema_is_denied() {
     let codes = run_with(&[grant()], Some("research"), |request| request.resource = Resource::Domain);
     assert_eq!(codes, ["authorise/denied"]);
-}
-
-/// Role × action over a resource where nothing else stands in the way: the table that reviewers read.
-#[test]
-fn the_table_of_roles_and_actions() {
-    let purposes = ["research".to_owned()];
-    let mut table = String::new();
-    for action in Action::ALL {
-        let fresh = matches!(action, Action::ApproveDataset | Action::ApproveModel | Action::ApproveProduct);
-        let state = match action {
-            _ if fresh => State::Submitted,
-            Action::Resume => State::Suspended,
-            _ => State::Approved,
-        };
-        let kind = if action == Action::Verify { ProductKind::Verification } else { ProductKind::Aggregate };
-        let resource = match action {
-            Action::ApproveDataset | Action::OpenEpoch => Resource::Dataset(item("d", state, "them")),
-            Action::WithdrawDataset => Resource::Dataset(item("d", state, "me")),
-            Action::ApproveModel => Resource::Model(item("m", state, "them")),
-            Action::ApproveProduct
-            | Action::AddGrant
-            | Action::Run
-            | Action::Verify
-            | Action::Replay
-            | Action::ReadResult => Resource::Product(product(&purposes, kind, state)),
-            Action::Suspend | Action::Resume | Action::End | Action::ManageCredential => {
-                Resource::Institution(item("other", state, ""))
-            }
-            _ => Resource::Domain,
-        };
-        write!(table, "{:<16}", action.as_str()).unwrap();
-        for role in ROLES {
-            let request = Request {
-                institution: institution(role),
-                action,
-                resource,
-                grants: &[grant()],
-                purpose: Some("research"),
-                now_millis: NOW,
-            };
-            let answer = match authorise(&request, &SHIPPED) {
-                Ok(_) => "yes".to_owned(),
-                Err(refused) => refused.codes().join("+"),
-            };
-            write!(table, " {:<16}", answer.replace("authorise/", "")).unwrap();
-        }
-        table.truncate(table.trim_end().len());
-        table.push('\n');
-    }
-    insta::assert_snapshot!("roles_and_actions", table);
 }
 
 /// Everybody may see and manage what is its own, and only the authority what is not.

@@ -11,4 +11,5 @@ mod hostile;
 mod measures;
 mod refusals;
 mod release;
+mod states;
 mod verification;

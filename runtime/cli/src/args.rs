@@ -64,6 +64,8 @@ pub(crate) enum Command {
     Grant(GrantCommand),
     #[command(flatten)]
     State(crate::commands::lifecycle::StateCommand),
+    #[command(flatten)]
+    Decision(crate::commands::registers::DecisionCommand),
     /// Runs an aggregate product.
     Run(RunArgs),
     /// Asks a verification product.

@@ -45,6 +45,7 @@ async fn run(cli: Cli) -> u8 {
         Command::Product(command) => commands::items::product(&mut context, command).await,
         Command::Grant(command) => commands::home::grant(&mut context, command).await,
         Command::State(command) => commands::lifecycle::state(&mut context, command).await,
+        Command::Decision(command) => commands::registers::decide(&mut context, command).await,
         Command::Run(args) => commands::uses::run(&mut context, args).await,
         Command::Verify(args) => commands::verify::verify(&mut context, args).await,
         Command::Issuer(command) => commands::verify::issuer(&mut context, command).await,

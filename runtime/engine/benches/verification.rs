@@ -223,6 +223,7 @@ async fn town(folder: &Path, subjects: u64) -> Domain {
         let path = folder.join("product.toml");
         std::fs::write(&path, text).unwrap();
         domain.submit_product("operator", &path).await.unwrap();
+        domain.consent("holder", id, true, "").await.unwrap();
         domain.set_product_state("authority", id, State::Approved).await.unwrap();
         let now = domain.now();
         let grant = GrantRequest {

@@ -18,8 +18,19 @@ pub enum DomainError {
 }
 
 /// Areas whose refusals mean that the input itself is not well formed.
-const MALFORMED: &[&str] =
-    &["catalogue/", "manifest/", "product/", "parameter/", "name/", "rules/", "grant/", "input/", "import/"];
+const MALFORMED: &[&str] = &[
+    "catalogue/",
+    "manifest/",
+    "product/",
+    "parameter/",
+    "name/",
+    "rules/",
+    "grant/",
+    "input/",
+    "import/",
+    "directory/",
+    "agreement/",
+];
 /// Codes outside those areas that mean the same.
 const MALFORMED_CODES: &[&str] = &[
     "sql/parse",

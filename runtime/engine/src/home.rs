@@ -24,6 +24,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use yunei_audit::SigningKey;
 use yunei_policy::authorise::Policies;
+use yunei_policy::register::RegisterRules;
 use yunei_policy::rules::RuleSet;
 use yunei_policy::{Refusal, Refused};
 
@@ -91,6 +92,7 @@ impl Home {
         let (text, schema) = policies.text().split_once(SCHEMA_LINE).unwrap_or((policies.text(), ""));
         write_new(&root.join("policy/policies.cedar"), text.as_bytes()).map_err(io)?;
         write_new(&root.join("policy/schema.cedarschema"), schema.as_bytes()).map_err(io)?;
+        write_new(&root.join("policy/register.toml"), RegisterRules::default().text().as_bytes()).map_err(io)?;
         // Last: a home without it was never finished and does not open.
         write_new(&root.join("yunei.toml"), format!("[domain]\nname = \"{name}\"\n").as_bytes()).map_err(io)?;
         sync_folder(root).map_err(io)?;
@@ -155,6 +157,15 @@ impl Home {
         write_new(&draft, text.as_bytes()).map_err(io)?;
         fs::rename(&draft, folder.join("policies.cedar")).map_err(io)?;
         sync_folder(&folder).map_err(io)
+    }
+
+    /// The settings of registers, terms and deadlines; the shipped ones where the home has none of its own.
+    pub(crate) fn register(&self) -> Result<RegisterRules, DomainError> {
+        match fs::read_to_string(self.root.join("policy/register.toml")) {
+            Ok(text) => RegisterRules::parse(&text).map_err(|r| unavailable(&r)),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(RegisterRules::default()),
+            Err(e) => Err(DomainError::io("register.toml", &e)),
+        }
     }
 
     /// The domain's name.

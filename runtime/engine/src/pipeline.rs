@@ -23,8 +23,8 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use yunei_audit::{Position, Receipt, Recorded};
-use yunei_policy::authorise::{Action, Authorised, GrantFacts, InstitutionFacts, Request, Resource, authorise};
-use yunei_policy::words::{ReleaseClass, State};
+use yunei_policy::authorise::{Action, Authorised, GrantFacts, Request, Resource, authorise};
+use yunei_policy::words::ReleaseClass;
 use yunei_policy::{Refusal, Refused};
 
 /// The code of a use that was stopped; the registry's own says the same.
@@ -179,11 +179,13 @@ pub(crate) async fn authorise_use(
     purpose: &str,
 ) -> Result<(Authorised, Option<String>), DomainError> {
     let institution = domain.institution(institution).await?;
-    let behind = domain.states_behind(product).await?;
+    let behind = domain.states_behind(record, product).await?;
     let grants = domain.store.grants_of(&institution.id, product.id()).await?;
+    let agreements = domain.agreements_of(&grants).await?;
     let facts: Vec<GrantFacts> = grants
         .iter()
-        .map(|g| GrantFacts {
+        .zip(&agreements)
+        .map(|(g, agreement)| GrantFacts {
             institution: g.institution.clone(),
             product: g.product.clone(),
             purposes: g.purposes.clone(),
@@ -191,26 +193,22 @@ pub(crate) async fn authorise_use(
             until_millis: g.until_millis,
             state: g.state,
             runs_left: g.max_runs.map(|most| most.saturating_sub(g.used_runs)),
+            agreed: domain.is_agreed(*agreement),
         })
         .collect();
     let now = domain.now();
     let request = Request {
-        institution: InstitutionFacts { id: &institution.id, role: institution.role, state: institution.state },
+        institution: domain.facts_of(&institution).await?,
         action,
         resource: Resource::Product(product_facts(record, product, &behind)),
         grants: &facts,
         purpose: Some(purpose),
         now_millis: now,
     };
-    let authorised = authorise(&request, &domain.policies())?;
-    // Any grant that is in force for the purpose bears the use; the oldest one first.
-    let bears = |g: &&registry::Grant| {
-        g.state == State::Approved
-            && (g.from_millis..g.until_millis).contains(&now)
-            && g.purposes.iter().any(|p| p == purpose)
-            && g.max_runs.is_none_or(|most| g.used_runs < most)
-    };
-    Ok((authorised, grants.iter().find(bears).map(|g| g.id.clone())))
+    let authorised = authorise(&request, &domain.policies()).map_err(|refused| behind.explain(refused))?;
+    // The grant that ends first bears the use.
+    let bears = authorised.grants().first().and_then(|at| grants.get(*at)).map(|g| g.id.clone());
+    Ok((authorised, bears))
 }
 
 /// One use under way.

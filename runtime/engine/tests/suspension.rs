@@ -147,7 +147,7 @@ async fn a_hundred_running_jobs_release_nothing_after_their_product_is_suspended
     let history = world.domain.state_history("authority", &subject).await.unwrap();
     assert_eq!(
         history.iter().map(|c| (c.to, c.reason.as_str())).collect::<Vec<_>>(),
-        [(State::Suspended, WHY), (State::Approved, "已查明")]
+        [(State::Approved, ""), (State::Suspended, WHY), (State::Approved, "已查明")]
     );
 
     let (home, key) = (world.folder.path().join("home"), world.domain.verifying_key());

@@ -46,7 +46,7 @@ pub(crate) enum StateCommand {
 }
 
 impl SubjectArgs {
-    fn read(&self) -> Result<Subject, DomainError> {
+    pub(crate) fn read(&self) -> Result<Subject, DomainError> {
         Subject::read(&self.kind, &self.id).ok_or_else(|| {
             usage(
                 "input/subject",

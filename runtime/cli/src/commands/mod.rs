@@ -7,6 +7,7 @@ pub(crate) mod lifecycle;
 pub(crate) mod model;
 mod model_try;
 pub(crate) mod proof;
+pub(crate) mod registers;
 mod replay;
 pub(crate) mod uses;
 pub(crate) mod verify;

@@ -15,8 +15,21 @@ use toml::de::DeTable;
 use yunei_policy::words::{ReleaseClass, Text, UnitKind};
 use yunei_policy::{Refusal, Refused};
 
-const DATASET_KEYS: &[&str] =
-    &["id", "title", "provider", "files", "format", "update", "sharing", "opening", "grade", "unit", "release"];
+// `directory` is read and checked by `yunei_policy::register::Directory` when the entry is handed in.
+const DATASET_KEYS: &[&str] = &[
+    "id",
+    "title",
+    "provider",
+    "files",
+    "format",
+    "update",
+    "sharing",
+    "opening",
+    "grade",
+    "unit",
+    "release",
+    "directory",
+];
 
 pub(super) const UNIT_KINDS: &[(&str, UnitKind)] =
     &[("natural_person", UnitKind::NaturalPerson), ("legal_person", UnitKind::LegalPerson), ("none", UnitKind::None)];

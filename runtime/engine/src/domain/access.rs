@@ -10,9 +10,7 @@ use crate::release::{Released, read_arrow};
 use serde::{Deserialize, Serialize};
 use yunei_audit::{Checkpoint, Entry as LogEntry};
 use yunei_policy::Refusal;
-use yunei_policy::authorise::{
-    Action, GrantFacts, InstitutionFacts, ItemFacts, Policies, Request, Resource, authorise,
-};
+use yunei_policy::authorise::{Action, GrantFacts, ItemFacts, Policies, Request, Resource, authorise};
 use yunei_policy::words::State;
 
 /// At most how many items of a list are given at once.
@@ -207,14 +205,14 @@ impl Domain {
     async fn may_leave(&self, actor: &str, run: &Run) -> Result<(), DomainError> {
         let institution = self.institution(actor).await?;
         let (record, product) = self.product_record(&run.product).await?;
-        let behind = self.states_behind(&product).await?;
+        let behind = self.states_behind(&record, &product).await?;
         let grant = match &run.grant {
             Some(id) => Some(self.store.grant(id).await?),
             None => None,
         };
         let grants: Vec<GrantFacts> = grants_facts(actor, grant);
         let request = Request {
-            institution: InstitutionFacts { id: &institution.id, role: institution.role, state: institution.state },
+            institution: self.facts_of(&institution).await?,
             action: Action::ReadResult,
             resource: Resource::Product(super::product_facts(&record, &product, &behind)),
             grants: &grants,
@@ -303,6 +301,8 @@ fn grants_facts(actor: &str, grant: Option<crate::registry::Grant>) -> Vec<Grant
         until_millis: g.until_millis,
         state: g.state,
         runs_left: g.max_runs.map(|most| most.saturating_sub(g.used_runs)),
+        // The agreement was asked of the run; a result that is fetched again is no new use.
+        agreed: true,
     });
     facts.into_iter().collect()
 }

@@ -6,8 +6,12 @@ mod audit;
 mod budget;
 mod continuity;
 mod credentials;
+mod due;
+mod lifecycle;
 mod models;
 mod read;
+mod register;
+mod requests;
 mod running;
 mod sample;
 mod sources;
@@ -22,6 +26,10 @@ pub use access::{MAX_PAGE, Recovered, RunView, VersionView};
 pub use audit::{AuditLine, AuditPage, AuditQuery, ExportFormat, MAX_AUDIT_PAGE, Outcome, PeriodStats};
 pub use budget::{BudgetView, ProductBudget};
 pub use credentials::{Caller, IssuedToken, KeyView, MAX_TOKEN_DAYS, TokenRequest, TokenView};
+pub use due::{DueView, LapseView};
+pub use lifecycle::ConsentView;
+pub use register::{RegisterView, RegistrationView};
+pub use requests::{RequestView, SubjectQuery};
 pub(crate) use running::Ticket;
 pub use sample::MAX_SAMPLE_ROWS;
 pub(crate) use sources::{Behind, Resolved};
@@ -46,6 +54,7 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 use yunei_audit::{Entry, Log, LogError, Recorded};
 use yunei_policy::authorise::{Authorised, InstitutionFacts, Policies, Request, Resource, authorise};
+use yunei_policy::register::RegisterRules;
 use yunei_policy::rules::RuleSet;
 use yunei_policy::words::Role;
 use yunei_policy::{Refusal, Text};
@@ -65,6 +74,7 @@ pub struct Domain {
     pub(crate) log: Log,
     pub(crate) sandbox: Sandbox,
     pub(crate) rules: RuleSet,
+    pub(crate) register: RegisterRules,
     policies: RwLock<Arc<Policies>>,
     pub(crate) runtime: Arc<RuntimeEnv>,
     pub(crate) running: running::Running,
@@ -133,6 +143,7 @@ impl Domain {
 
     fn assemble(home: Home, store: Store, log: Log, clock: Clock) -> Result<Self, DomainError> {
         let (rules, policies) = home.policy()?;
+        let register = home.register()?;
         let files = FileStore::open(&home.path("files"))?;
         // Kept, so that a use can be replayed under the rules of its day when others are in force.
         files.put(rules.text().as_bytes())?;
@@ -154,6 +165,7 @@ impl Domain {
             log,
             sandbox,
             rules,
+            register,
             policies: RwLock::new(Arc::new(policies)),
             runtime,
             running: running::Running::default(),
@@ -284,7 +296,7 @@ impl Domain {
     ) -> Result<Authorised, DomainError> {
         let institution = self.institution(actor).await?;
         let request = Request {
-            institution: InstitutionFacts { id: &institution.id, role: institution.role, state: institution.state },
+            institution: self.facts_of(&institution).await?,
             action,
             resource,
             grants: &[],
@@ -292,6 +304,20 @@ impl Domain {
             now_millis: self.now(),
         };
         Ok(authorise(&request, &self.policies())?)
+    }
+
+    /// An institution as the policies see it.
+    pub(crate) async fn facts_of<'i>(
+        &self,
+        institution: &'i crate::registry::Institution,
+    ) -> Result<InstitutionFacts<'i>, DomainError> {
+        Ok(InstitutionFacts {
+            id: &institution.id,
+            role: institution.role,
+            state: institution.state,
+            office: institution.office,
+            divided: self.is_divided().await?,
+        })
     }
 
     pub(crate) async fn institution(&self, id: &str) -> Result<crate::registry::Institution, DomainError> {

@@ -7,7 +7,7 @@ use crate::dates::format_instant;
 use crate::error::DomainError;
 use crate::plan::check;
 use crate::product::{Body, Product};
-use crate::registry;
+use crate::registry::{self, Subject};
 use crate::verify::resolve;
 use std::path::Path;
 use yunei_policy::words::ReleaseClass;
@@ -49,6 +49,7 @@ impl Domain {
     async fn dataset_view(&self, dataset: registry::Dataset) -> Result<DatasetView, DomainError> {
         let version = self.store.dataset_version(&dataset.id, dataset.newest).await?;
         let spec = DatasetSpec::parse(&dataset.spec_toml)?;
+        let state = self.store.shown(&Subject::Dataset(dataset.id.clone()), dataset.state).await?;
         let columns = spec.columns().iter().map(|c| ColumnView {
             name: c.name().to_owned(),
             kind: format!("{:?}", c.column_type()).to_lowercase(),
@@ -61,7 +62,7 @@ impl Domain {
             id: dataset.id,
             title: spec.title().clone(),
             provider: spec.provider().name().to_owned(),
-            state: dataset.state,
+            state,
             release: spec.release(),
             unit: spec.unit_kind(),
             version: dataset.newest,
@@ -76,7 +77,11 @@ impl Domain {
     /// # Errors
     /// What keeps the store from being read.
     pub async fn models(&self) -> Result<Vec<ModelView>, DomainError> {
-        Ok(self.store.models().await?.into_iter().map(model_view).collect())
+        let mut views = Vec::new();
+        for model in self.store.models().await? {
+            views.push(self.shown_model(model).await?);
+        }
+        Ok(views)
     }
 
     /// One model, as `id@version`.
@@ -84,7 +89,14 @@ impl Domain {
     /// # Errors
     /// `registry/not-found`.
     pub async fn model(&self, reference: &str) -> Result<ModelView, DomainError> {
-        Ok(model_view(self.model_record(reference).await?))
+        let model = self.model_record(reference).await?;
+        self.shown_model(model).await
+    }
+
+    async fn shown_model(&self, mut model: registry::Model) -> Result<ModelView, DomainError> {
+        let subject = Subject::Model { id: model.id.clone(), version: model.version.clone() };
+        model.state = self.store.shown(&subject, model.state).await?;
+        Ok(model_view(model))
     }
 
     /// All products.
@@ -94,8 +106,8 @@ impl Domain {
     pub async fn products(&self) -> Result<Vec<ProductView>, DomainError> {
         let mut views = Vec::new();
         for record in self.store.products().await? {
-            let (record, product) = self.product_record(&record.id).await?;
-            views.push(product_view(&record, &product));
+            let (view, _) = self.product(&record.id).await?;
+            views.push(view);
         }
         Ok(views)
     }
@@ -105,7 +117,8 @@ impl Domain {
     /// # Errors
     /// `registry/not-found`.
     pub async fn product(&self, id: &str) -> Result<(ProductView, Product), DomainError> {
-        let (record, product) = self.product_record(id).await?;
+        let (mut record, product) = self.product_record(id).await?;
+        record.state = self.store.shown(&Subject::Product(id.to_owned()), record.state).await?;
         Ok((product_view(&record, &product), product))
     }
 

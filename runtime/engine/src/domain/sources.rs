@@ -10,6 +10,7 @@ use crate::product::Product;
 use crate::registry::{self, RestsOn, Subject};
 use crate::text::model_reference;
 use std::sync::Arc;
+use yunei_policy::register::{Holding, Term};
 use yunei_policy::words::State;
 use yunei_policy::{Refusal, Refused};
 use yunei_sandbox::{Manifest, Model, Verified};
@@ -23,6 +24,27 @@ pub(crate) struct Behind {
     pub(crate) versions: Vec<State>,
     /// Of its models.
     pub(crate) models: Vec<State>,
+    /// The holders of its datasets.
+    pub(crate) holders: Vec<String>,
+    /// Whether the registrations hold.
+    pub(crate) registers: Vec<Holding>,
+    /// Everything that is missing or has lapsed, each with its place.
+    pub(crate) missing: Vec<Refusal>,
+    /// The datasets whose holder does not consent.
+    pub(crate) unconsented: Vec<String>,
+}
+
+impl Behind {
+    /// A refusal of the policies, with what exactly is missing where it speaks of consents or registrations.
+    pub(crate) fn explain(&self, refused: Refused) -> Refused {
+        let speaks = |prefix: &str| refused.reasons().iter().any(|r| r.code().starts_with(prefix));
+        let (consent, register) = (speaks("authorise/consent"), speaks("authorise/register-"));
+        let more = self.missing.iter().filter(|r| {
+            (consent && r.code().starts_with("holder/")) || (register && r.code().starts_with("register/"))
+        });
+        let reasons: Vec<Refusal> = refused.reasons().iter().chain(more).cloned().collect();
+        Refused::from_reasons(reasons).unwrap_or(refused)
+    }
 }
 
 /// The sources of a product and which versions they are.
@@ -118,8 +140,13 @@ impl Domain {
     }
 
     /// The states of the datasets and models that a product names; what there is not is a refusal.
-    pub(crate) async fn states_behind(&self, product: &Product) -> Result<Behind, DomainError> {
+    pub(crate) async fn states_behind(
+        &self,
+        record: &registry::Product,
+        product: &Product,
+    ) -> Result<Behind, DomainError> {
         let mut behind = Behind::default();
+        let consents = self.store.consents(&record.id, &record.toml_digest).await?;
         let mut reasons = Vec::new();
         for id in product.datasets() {
             match self.store.dataset(id).await {
@@ -127,10 +154,23 @@ impl Domain {
                     behind.datasets.push(dataset.state);
                     let version = Subject::Version { dataset: dataset.id, number: dataset.newest };
                     behind.versions.push(self.store.state_of(&version).await?);
+                    let consent = consents.iter().find(|c| c.dataset == *id);
+                    let silent = consent.is_none() && !self.register.consent_required();
+                    if !silent && consent.is_none_or(|c| c.verdict != "given") {
+                        behind.missing.push(no_consent(id, &dataset.submitted_by, consent));
+                        behind.unconsented.push(id.clone());
+                    }
+                    behind.holders.push(dataset.submitted_by);
+                    if matches!(dataset.state, State::Approved | State::Suspended) {
+                        self.look_up_register(&Subject::Dataset(id.clone()), &mut behind).await?;
+                    }
                 }
                 Err(registry::StoreError::NotFound { .. }) => reasons.push(unknown("dataset", "数据集", id)),
                 Err(other) => return Err(other.into()),
             }
+        }
+        if matches!(record.state, State::Approved | State::Suspended) {
+            self.look_up_register(&Subject::Product(record.id.clone()), &mut behind).await?;
         }
         for reference in product.models() {
             match self.model_record(reference).await {
@@ -144,6 +184,22 @@ impl Domain {
     }
 
     /// Loads what a product names. Only approved datasets and models are given out.
+    async fn look_up_register(&self, subject: &Subject, behind: &mut Behind) -> Result<(), DomainError> {
+        let found = self.store.registration(subject).await?;
+        let holding = Term::holding(found.as_ref().map(|r| r.term), self.now());
+        behind.registers.push(holding);
+        match (holding, found) {
+            (Holding::Current, _) => {}
+            (Holding::Lapsed, Some(there)) => behind.missing.push(lapsed(subject, &there)),
+            _ => behind.missing.push(
+                Refusal::new("register/missing", "没有登记编号", "it has no registration")
+                    .at(subject.to_string())
+                    .hint("请数据主管部门办理登记", "ask the authority to register it"),
+            ),
+        }
+        Ok(())
+    }
+
     pub(crate) async fn resolve(&self, product: &Product) -> Result<Resolved, DomainError> {
         let mut reasons = Vec::new();
         let mut sources = self.sources();
@@ -202,6 +258,28 @@ fn unknown(what: &str, zh: &str, name: &str) -> Refusal {
     let shown: String = name.chars().take(80).collect();
     let code = if what == "dataset" { "registry/unknown-dataset" } else { "registry/unknown-model" };
     Refusal::new(code, format!("没有登记这个{zh}"), format!("this {what} is not registered")).at(shown)
+}
+
+fn lapsed(subject: &Subject, there: &registry::Registration) -> Refusal {
+    let until = format_instant(there.term.until_millis);
+    Refusal::new(
+        "register/lapsed",
+        format!("登记 {} 的有效期至 {until}", there.number),
+        format!("registration {} held until {until}", there.number),
+    )
+    .at(subject.to_string())
+    .hint("请数据主管部门办理续期", "ask the authority to renew it")
+}
+
+fn no_consent(dataset: &str, holder: &str, word: Option<&registry::Consent>) -> Refusal {
+    let (zh, en) = match word.map(|c| c.verdict.as_str()) {
+        Some("refused") => ("提供单位不同意", "its holder refused"),
+        Some("withdrawn") => ("提供单位已撤回同意", "its holder took its consent back"),
+        _ => ("提供单位尚未表示同意", "its holder has not consented yet"),
+    };
+    Refusal::new("holder/consent", format!("{zh}（{holder}）"), format!("{en} ({holder})"))
+        .at(format!("dataset {dataset}"))
+        .hint("请该提供单位办理 yunei agree", "ask that holder to use yunei agree")
 }
 
 fn stopped_version(id: &str, state: State) -> Refusal {

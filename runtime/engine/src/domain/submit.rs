@@ -4,9 +4,10 @@ use super::Domain;
 use crate::catalogue::{DatasetSpec, FileEntry, files_within, paths_within, survey};
 use crate::error::DomainError;
 use crate::product::{Body, Product};
-use crate::registry::{Digest, ModelSignature, NewDataset, NewGrant, NewModel, NewProduct};
+use crate::registry::{Digest, ModelSignature, NewDataset, NewGrant, NewModel, NewProduct, Subject};
 use std::path::{Path, PathBuf};
 use yunei_policy::authorise::{Action, ItemFacts, ProductFacts, ProductKind, Resource};
+use yunei_policy::register::Directory;
 use yunei_policy::words::{Role, State};
 use yunei_policy::{Refusal, Refused, Text};
 use yunei_sandbox::{Manifest, Rejection, Verified};
@@ -54,7 +55,7 @@ pub(crate) struct CheckedModel {
 }
 
 impl Domain {
-    /// Adds an institution.
+    /// Adds an institution. Where the authority's parts are divided, it waits until the security administrator admits it.
     ///
     /// # Errors
     /// The reasons why the actor may not, or the id is taken.
@@ -63,13 +64,7 @@ impl Domain {
         crate::text::check_id("institution", id, &mut reasons);
         Refused::unless(reasons, ())?;
         self.authorise(actor, Action::AddInstitution, Resource::Domain).await?;
-        let note = self.note(
-            "institution.added",
-            [("institution", id.into()), ("role", role.to_string().into()), ("by", actor.into())],
-        )?;
-        self.store.add_institution(id, role, title, note.at, note.audit()?).await?;
-        self.settle_only(note).await?;
-        Ok(())
+        self.enter(actor, id, role, title, None).await.map(drop)
     }
 
     /// Registers a dataset or a new version of one: entry parsed, files checked against it and digested.
@@ -98,6 +93,7 @@ impl Domain {
         progress: impl FnMut(u64, u64) + Send + 'static,
     ) -> Result<Submission, DomainError> {
         let spec = DatasetSpec::parse(text)?;
+        Directory::of_document(text)?;
         self.authorise(actor, Action::RegisterDataset, Resource::Domain).await?;
         let (spec, surveyed) = tokio::task::spawn_blocking(move || {
             let mut progress = progress;
@@ -144,20 +140,15 @@ impl Domain {
         Ok(Submission { id: spec.id().to_owned(), version: Some(version), rows: Some(surveyed.rows()), state })
     }
 
-    /// Publishes a dataset: `to` is `approved`. Other changes of state have methods of their own ([`Domain::suspend`],
-    /// [`Domain::resume`], [`Domain::end`], [`Domain::withdraw`]), which take a reason.
+    /// Publishes a dataset and registers it: `to` is `approved`. Other changes of state have methods of their own
+    /// ([`Domain::suspend`], [`Domain::resume`], [`Domain::end`], [`Domain::withdraw`], [`Domain::decline`]), which take a
+    /// reason.
     ///
     /// # Errors
     /// The reasons why the actor may not, or the state does not follow.
     pub async fn set_dataset_state(&self, actor: &str, id: &str, to: State) -> Result<State, DomainError> {
-        let dataset = self.store.dataset(id).await.map_err(|_| DomainError::not_found("数据集", "dataset", id))?;
-        let item = ItemFacts { id, state: dataset.state, submitted_by: &dataset.submitted_by };
         only_approval(to)?;
-        self.authorise(actor, Action::ApproveDataset, Resource::Dataset(item)).await?;
-        let note = self.state_note("dataset.state", id, to, actor)?;
-        let state = self.store.set_dataset_state(id, to, note.at, note.audit()?).await?;
-        self.settle_only(note).await?;
-        Ok(state)
+        self.approve(actor, Action::ApproveDataset, &Subject::Dataset(id.to_owned())).await
     }
 
     /// Reads a model's manifest and module and puts them through the verifier; nothing is stored.
@@ -228,14 +219,9 @@ impl Domain {
     /// # Errors
     /// The reasons why the actor may not, or the state does not follow.
     pub async fn set_model_state(&self, actor: &str, reference: &str, to: State) -> Result<State, DomainError> {
-        let model = self.model_record(reference).await?;
-        let item = ItemFacts { id: reference, state: model.state, submitted_by: &model.submitted_by };
         only_approval(to)?;
-        self.authorise(actor, Action::ApproveModel, Resource::Model(item)).await?;
-        let note = self.state_note("model.state", reference, to, actor)?;
-        let state = self.store.set_model_state(&model.id, &model.version, to, note.at, note.audit()?).await?;
-        self.settle_only(note).await?;
-        Ok(state)
+        let model = self.model_record(reference).await?;
+        self.approve(actor, Action::ApproveModel, &Subject::Model { id: model.id, version: model.version }).await
     }
 
     /// Hands in a product. It is checked first: what could never run is not taken.
@@ -252,6 +238,7 @@ impl Domain {
     /// As [`Self::submit_product`].
     pub async fn submit_product_text(&self, actor: &str, text: &str) -> Result<Submission, DomainError> {
         let product = Product::parse(text)?;
+        Directory::of_document(text)?;
         self.authorise(actor, Action::SubmitProduct, Resource::Domain).await?;
         self.check_parsed(&product).await?;
         let toml_digest = self.files.put(text.as_bytes())?;
@@ -270,21 +257,18 @@ impl Domain {
         Ok(Submission { id: product.id().to_owned(), version: None, rows: None, state: State::Submitted })
     }
 
-    /// Approves a product; `to` as in [`Domain::set_dataset_state`]. It is checked again before.
+    /// Registers a product to which every holder consents; `to` as in [`Domain::set_dataset_state`]. It is checked again
+    /// before.
     ///
     /// # Errors
-    /// The reasons why the actor may not, or it could not run.
+    /// The reasons why the actor may not, everything that is missing, or why it could not run.
     pub async fn set_product_state(&self, actor: &str, id: &str, to: State) -> Result<State, DomainError> {
-        let (record, product) = self.product_record(id).await?;
-        let behind = self.states_behind(&product).await?;
-        let facts = product_facts(&record, &product, &behind);
         only_approval(to)?;
-        self.authorise(actor, Action::ApproveProduct, Resource::Product(facts)).await?;
+        let (_, product) = self.product_record(id).await?;
+        let subject = Subject::Product(id.to_owned());
+        self.ask_about(actor, Action::ApproveProduct, &subject).await?;
         self.check_parsed(&product).await?;
-        let note = self.state_note("product.state", id, to, actor)?;
-        let state = self.store.set_product_state(id, to, note.at, note.audit()?).await?;
-        self.settle_only(note).await?;
-        Ok(state)
+        self.approve(actor, Action::ApproveProduct, &subject).await
     }
 
     /// Grants a product to an institution; in force at once.
@@ -311,7 +295,7 @@ impl Domain {
             reasons.push(Refusal::new("grant/period", "授权期限的结束须晚于开始", "a grant must end after it begins"));
         }
         Refused::unless(reasons, ())?;
-        let behind = self.states_behind(&product).await?;
+        let behind = self.states_behind(&record, &product).await?;
         let facts = product_facts(&record, &product, &behind);
         self.authorise(actor, Action::AddGrant, Resource::Product(facts)).await?;
         let id = super::fresh_id("grant", self.now())?;
@@ -355,10 +339,6 @@ impl Domain {
         self.settle_only(note).await?;
         Ok(epoch)
     }
-
-    fn state_note(&self, kind: &'static str, id: &str, to: State, actor: &str) -> Result<super::Note, DomainError> {
-        self.note(kind, [("subject", id.into()), ("state", to.to_string().into()), ("by", actor.into())])
-    }
 }
 
 /// A product, as the policies see it.
@@ -376,6 +356,9 @@ pub(crate) fn product_facts<'a>(
         purposes: product.purposes(),
         dataset_states: &behind.datasets,
         version_states: &behind.versions,
+        holders: &behind.holders,
+        consented: behind.unconsented.is_empty(),
+        registers: &behind.registers,
         model_states: &behind.models,
     }
 }

@@ -151,6 +151,9 @@ impl Domain {
     ) -> Result<Stopped, DomainError> {
         check_reason(reason)?;
         self.ask_about(actor, action, subject).await?;
+        if let Subject::Institution(id) = subject {
+            self.keep_one_of_each_part(id).await?;
+        }
         let new = NewState { subject, to, reason, by: actor };
         let stopped = {
             let _nothing_leaves = self.running.shut().await;
@@ -164,6 +167,24 @@ impl Domain {
         let ended = self.running.ended(&stopped).await;
         let releases = self.releases(subject).await?;
         Ok(Stopped { kind: subject.word(), id: subject.id(), state: to, stopped, ended, releases })
+    }
+
+    /// The last administrator of a part is not stopped: nobody could do its part any more, nor appoint another.
+    async fn keep_one_of_each_part(&self, id: &str) -> Result<(), DomainError> {
+        let institution = self.store.institution(id).await?;
+        let Some(office) = institution.office else { return Ok(()) };
+        let others = self.store.approved_in(office).await? - u64::from(institution.state == State::Approved);
+        if others > 0 {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            "registry/last-administrator",
+            "这是该职责唯一的管理员",
+            "this is the only administrator of its part",
+        )
+        .at(id)
+        .hint("请先任命并准入另一名管理员", "appoint and admit another one first")
+        .into())
     }
 
     async fn releases(&self, subject: &Subject) -> Result<Vec<ReleaseView>, DomainError> {
@@ -203,19 +224,24 @@ impl Domain {
     }
 
     /// Asks the policies about something that has a state.
-    async fn ask_about(&self, actor: &str, action: Action, subject: &Subject) -> Result<(), DomainError> {
+    pub(super) async fn ask_about(&self, actor: &str, action: Action, subject: &Subject) -> Result<(), DomainError> {
         let state = self.state_or_absent(subject).await?;
         let id = subject.id();
         let submitted_by = match subject {
-            Subject::Institution(_) => String::new(),
+            Subject::Institution(id) => self.store.institution(id).await?.added_by.unwrap_or_default(),
             Subject::Dataset(id) | Subject::Version { dataset: id, .. } => self.store.dataset(id).await?.submitted_by,
             Subject::Model { id, version } => self.store.model(id, version).await?.submitted_by,
             Subject::Grant(id) => self.store.grant(id).await?.institution,
             Subject::Product(id) => {
-                let (record, product) = self.product_record(id).await?;
-                let behind = self.states_behind(&product).await?;
+                let (mut record, product) = self.product_record(id).await?;
+                record.state = state;
+                let behind = self.states_behind(&record, &product).await?;
                 let facts = super::product_facts(&record, &product, &behind);
-                return self.authorise(actor, action, Resource::Product(facts)).await.map(drop);
+                return match self.authorise(actor, action, Resource::Product(facts)).await {
+                    Ok(_) => Ok(()),
+                    Err(DomainError::Refused(refused)) => Err(behind.explain(refused).into()),
+                    Err(other) => Err(other),
+                };
             }
         };
         let item = ItemFacts { id: &id, state, submitted_by: &submitted_by };
@@ -229,7 +255,7 @@ impl Domain {
         self.authorise(actor, action, resource).await.map(drop)
     }
 
-    async fn state_or_absent(&self, subject: &Subject) -> Result<State, DomainError> {
+    pub(super) async fn state_or_absent(&self, subject: &Subject) -> Result<State, DomainError> {
         self.store.state_of(subject).await.map_err(|e| match e {
             StoreError::NotFound { .. } => {
                 DomainError::not_found(subject.kind().zh(), subject.kind().en(), &subject.id())

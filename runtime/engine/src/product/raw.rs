@@ -26,6 +26,9 @@ pub(super) struct RawProduct {
     pub(super) params: BTreeMap<String, RawParameter>,
     pub(super) privacy: Option<RawPrivacy>,
     pub(super) verification: Option<RawVerification>,
+    /// Read and checked by `yunei_policy::register::Directory`.
+    #[serde(rename = "directory")]
+    pub(super) _directory: Option<toml::Value>,
 }
 
 #[derive(Deserialize)]

@@ -18,6 +18,10 @@ pub enum Kind {
     Product,
     /// A grant.
     Grant,
+    /// The consent of a dataset's holder to a product; its id is the dataset's.
+    Consent,
+    /// A data subject's request.
+    Request,
     /// A run.
     Run,
     /// A release.
@@ -44,6 +48,8 @@ impl Kind {
             Self::Model => "模型",
             Self::Product => "数据产品",
             Self::Grant => "授权",
+            Self::Consent => "数据提供单位的同意",
+            Self::Request => "数据主体请求",
             Self::Run => "使用记录",
             Self::Release => "发布",
             Self::AuditEntry => "审计条目",
@@ -63,6 +69,8 @@ impl Kind {
             Self::Model => "model",
             Self::Product => "product",
             Self::Grant => "grant",
+            Self::Consent => "consent",
+            Self::Request => "request",
             Self::Run => "run",
             Self::Release => "release",
             Self::AuditEntry => "audit entry",

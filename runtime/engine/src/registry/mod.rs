@@ -12,9 +12,11 @@ mod grants;
 mod issuers;
 mod keys;
 mod ledger;
+mod lifecycle;
 mod models;
 mod outbox;
 mod records;
+mod requests;
 mod runs;
 mod shelf;
 mod standing;
@@ -32,10 +34,13 @@ pub use files::{FileStore, MAX_FILE_BYTES};
 pub use issuers::Issuer;
 pub use keys::{Claim, ModelSignature, SigningKeyRecord};
 pub use ledger::{Balance, Charge, ChargeError, Charged, GrantFault, LedgerRefusal, Line, MAX_LINES};
+pub use lifecycle::{Agreement, Consent, NewConsent, Registration, Waiting};
 pub use outbox::{AuditEntry, MAX_ENTRY_BYTES, Pending};
 pub use records::{
-    Dataset, DatasetVersion, Grant, Institution, Model, NewDataset, NewGrant, NewModel, NewProduct, Product,
+    Dataset, DatasetVersion, Grant, Institution, Model, NewDataset, NewGrant, NewInstitution, NewModel, NewProduct,
+    Product,
 };
+pub use requests::{Answered, NewRequest, Outcome, RequestKind, SubjectRequest};
 pub use runs::{NewRelease, NewRun, Release, Run};
 pub use standing::{Fallen, NewState, Rested, RestsOn, StateChange};
 pub use states::{RunState, next_state};

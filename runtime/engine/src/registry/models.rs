@@ -5,8 +5,32 @@ use super::keys::ModelSignature;
 use super::outbox::{AuditEntry, check_id};
 use super::records::{Model, NewModel, NewProduct, Product};
 use super::shelf::{MAX_JSON, bounded, digest_from, institution_there, state, stateful};
-use super::store::{Stateful, Store};
+use super::store::{Stateful, Store, Tx};
+use super::subject::Subject;
 use yunei_policy::words::State;
+
+/// Whether something that is there may be handed in again: it was declined, and it is the same institution that does so.
+async fn declined_before(tx: &mut Tx, subject: &Subject, by: &str) -> Result<(), StoreError> {
+    let owner = match subject {
+        Subject::Model { id, version } => {
+            sqlx::query_scalar::<_, String>("SELECT submitted_by FROM models WHERE id = ? AND version = ?")
+                .bind(id.clone())
+                .bind(version.clone())
+        }
+        other => sqlx::query_scalar::<_, String>("SELECT submitted_by FROM products WHERE id = ?").bind(other.id()),
+    };
+    let owner = owner.fetch_one(&mut **tx).await?;
+    let declined = super::standing::state_in(tx, subject).await? == State::Declined;
+    if owner == by && declined { Ok(()) } else { Err(StoreError::exists(subject.kind(), subject.id())) }
+}
+
+/// What was declined and is handed in unchanged stays declined: it is not taken.
+async fn still_declined(tx: &mut Tx, subject: &Subject) -> Result<(), StoreError> {
+    if super::lifecycle::is_declined(tx, subject).await? {
+        return Err(StoreError::exists(subject.kind(), subject.id()));
+    }
+    Ok(())
+}
 
 type ModelRow = (String, String, String, String, String, String, String);
 
@@ -26,8 +50,8 @@ impl Store {
     /// Submits a model.
     ///
     /// # Errors
-    /// [`StoreError::Exists`] where this version is there; [`StoreError::NotFound`] for the institution;
-    /// [`StoreError::Limit`].
+    /// [`StoreError::Exists`] where this version is there, unless it was declined and is handed in changed by the same
+    /// institution; [`StoreError::NotFound`] for the institution; [`StoreError::Limit`].
     pub async fn submit_model(&self, new: NewModel<'_>, at: i64, audit: AuditEntry<'_>) -> Result<(), StoreError> {
         self.submit_signed_model(new, None, at, audit).await
     }
@@ -63,7 +87,22 @@ impl Store {
         .execute(&mut *tx)
         .await?;
         if added.rows_affected() == 0 {
-            return Err(StoreError::exists(Kind::Model, format!("{}@{}", new.id, new.version)));
+            let subject = Subject::Model { id: new.id.to_owned(), version: new.version.to_owned() };
+            declined_before(&mut tx, &subject, new.submitted_by).await?;
+            sqlx::query(
+                "UPDATE models SET manifest_digest = ?, wasm_digest = ?, report = ?, created_at = ?, changed_at = ?
+                 WHERE id = ? AND version = ?",
+            )
+            .bind(new.manifest_digest.to_string())
+            .bind(new.wasm_digest.to_string())
+            .bind(new.report)
+            .bind(at)
+            .bind(at)
+            .bind(new.id)
+            .bind(new.version)
+            .execute(&mut *tx)
+            .await?;
+            still_declined(&mut tx, &subject).await?;
         }
         if let Some(signature) = signature {
             Self::add_model_signature(&mut tx, new.id, new.version, signature).await?;
@@ -130,7 +169,8 @@ impl Store {
     /// Submits a product.
     ///
     /// # Errors
-    /// [`StoreError::Exists`]; [`StoreError::NotFound`] for the institution; [`StoreError::Limit`].
+    /// [`StoreError::Exists`], unless it was declined and is handed in changed by the same institution;
+    /// [`StoreError::NotFound`] for the institution; [`StoreError::Limit`].
     pub async fn submit_product(&self, new: NewProduct<'_>, at: i64, audit: AuditEntry<'_>) -> Result<(), StoreError> {
         check_id("product id", new.id)?;
         bounded("product header", new.header, MAX_JSON)?;
@@ -149,7 +189,17 @@ impl Store {
         .execute(&mut *tx)
         .await?;
         if added.rows_affected() == 0 {
-            return Err(StoreError::exists(Kind::Product, new.id));
+            let subject = Subject::Product(new.id.to_owned());
+            declined_before(&mut tx, &subject, new.submitted_by).await?;
+            sqlx::query("UPDATE products SET toml_digest = ?, header = ?, created_at = ?, changed_at = ? WHERE id = ?")
+                .bind(new.toml_digest.to_string())
+                .bind(new.header)
+                .bind(at)
+                .bind(at)
+                .bind(new.id)
+                .execute(&mut *tx)
+                .await?;
+            still_declined(&mut tx, &subject).await?;
         }
         Self::commit(tx, audit).await
     }

@@ -2,7 +2,7 @@
 
 use super::digest::Digest;
 use crate::catalogue::FileEntry;
-use yunei_policy::words::{Role, State, Text};
+use yunei_policy::words::{Office, Role, State, Text};
 
 /// An institution.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,27 @@ pub struct Institution {
     /// Its name.
     pub title: Text,
     /// Where it stands.
+    pub state: State,
+    /// Its part of the authority's staff.
+    pub office: Option<Office>,
+    /// Which institution entered it; `None` for those of a new home.
+    pub added_by: Option<String>,
+}
+
+/// An institution that is to be added.
+#[derive(Debug, Clone, Copy)]
+pub struct NewInstitution<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// What it does.
+    pub role: Role,
+    /// Its name.
+    pub title: &'a Text,
+    /// Its part of the authority's staff.
+    pub office: Option<Office>,
+    /// Which institution enters it.
+    pub added_by: Option<&'a str>,
+    /// Where it stands then: `submitted` or `approved`.
     pub state: State,
 }
 

@@ -3,10 +3,10 @@
 use super::digest::Digest;
 use super::error::{Kind, StoreError};
 use super::outbox::{AuditEntry, check_id};
-use super::records::Institution;
+use super::records::{Institution, NewInstitution};
 use super::states::state_from;
 use super::store::{Stateful, Store, Tx};
-use yunei_policy::words::{Role, State, Text};
+use yunei_policy::words::{Office, Role, State, Text};
 
 /// At most how long a JSON text or a catalogue entry is in a row, in bytes.
 pub(super) const MAX_JSON: usize = 1 << 20;
@@ -57,10 +57,16 @@ pub(super) async fn institution_there(tx: &mut Tx, id: &str) -> Result<(), Store
     there(tx, Kind::Institution, "SELECT 1 FROM institutions WHERE id = ?", id).await
 }
 
-type InstitutionRow = (String, String, String, String, String);
+type InstitutionRow = (String, String, String, String, String, Option<String>, Option<String>);
 
-fn institution((id, role_word, zh, en, state_word): InstitutionRow) -> Result<Institution, StoreError> {
-    Ok(Institution { id, role: role(&role_word)?, title: Text::new(zh, en), state: state(&state_word)? })
+fn institution(row: InstitutionRow) -> Result<Institution, StoreError> {
+    let (id, role_word, zh, en, state_word, office, added_by) = row;
+    let office = office
+        .map(|word| Office::ALL.into_iter().find(|o| o.as_str() == word))
+        .map(|o| o.ok_or(StoreError::Damaged("an office is not a known word")))
+        .transpose()?;
+    let (role, state) = (role(&role_word)?, state(&state_word)?);
+    Ok(Institution { id, role, title: Text::new(zh, en), state, office, added_by })
 }
 
 impl Store {
@@ -76,26 +82,70 @@ impl Store {
         at: i64,
         audit: AuditEntry<'_>,
     ) -> Result<(), StoreError> {
-        check_id("institution id", id)?;
-        bounded("institution title", &title.zh, 2_000)?;
-        bounded("institution title", &title.en, 2_000)?;
+        let new = NewInstitution { id, role, title, office: None, added_by: None, state: State::Approved };
+        self.enter_institution(new, at, audit).await
+    }
+
+    /// Adds an institution in a state: one that a system administrator entered waits to be admitted.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`], [`StoreError::Limit`].
+    pub async fn enter_institution(
+        &self,
+        new: NewInstitution<'_>,
+        at: i64,
+        audit: AuditEntry<'_>,
+    ) -> Result<(), StoreError> {
+        check_id("institution id", new.id)?;
+        bounded("institution title", &new.title.zh, 2_000)?;
+        bounded("institution title", &new.title.en, 2_000)?;
         let mut tx = self.begin().await?;
         let added = sqlx::query(
-            "INSERT INTO institutions (id, role, title_zh, title_en, state, created_at, changed_at)
-             VALUES (?, ?, ?, ?, 'approved', ?, ?) ON CONFLICT DO NOTHING",
+            "INSERT INTO institutions (id, role, title_zh, title_en, state, office, added_by, created_at, changed_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         )
-        .bind(id)
-        .bind(role.to_string())
-        .bind(&title.zh)
-        .bind(&title.en)
+        .bind(new.id)
+        .bind(new.role.to_string())
+        .bind(&new.title.zh)
+        .bind(&new.title.en)
+        .bind(new.state.to_string())
+        .bind(new.office.map(Office::as_str))
+        .bind(new.added_by)
         .bind(at)
         .bind(at)
         .execute(&mut *tx)
         .await?;
         if added.rows_affected() == 0 {
-            return Err(StoreError::exists(Kind::Institution, id));
+            return Err(StoreError::exists(Kind::Institution, new.id));
         }
         Self::commit(tx, audit).await
+    }
+
+    /// How many of the three parts of the authority's staff were ever filled: a part that falls vacant does not give its
+    /// powers back.
+    ///
+    /// # Errors
+    /// What keeps the store from being read.
+    pub async fn filled_offices(&self) -> Result<usize, StoreError> {
+        let count = sqlx::query_scalar::<_, i64>(
+            "SELECT count(DISTINCT office) FROM institutions WHERE office IS NOT NULL AND state <> 'submitted'",
+        )
+        .fetch_one(&self.read)
+        .await?;
+        usize::try_from(count).map_err(|_| StoreError::Damaged("a count is negative"))
+    }
+
+    /// How many approved institutions fill a part of the authority's staff.
+    ///
+    /// # Errors
+    /// What keeps the store from being read.
+    pub async fn approved_in(&self, office: Office) -> Result<u64, StoreError> {
+        let count =
+            sqlx::query_scalar::<_, i64>("SELECT count(*) FROM institutions WHERE office = ? AND state = 'approved'")
+                .bind(office.as_str())
+                .fetch_one(&self.read)
+                .await?;
+        unsigned(count)
     }
 
     /// An institution.
@@ -103,12 +153,14 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`].
     pub async fn institution(&self, id: &str) -> Result<Institution, StoreError> {
-        sqlx::query_as::<_, InstitutionRow>("SELECT id, role, title_zh, title_en, state FROM institutions WHERE id = ?")
-            .bind(id)
-            .fetch_optional(&self.read)
-            .await?
-            .map(institution)
-            .ok_or_else(|| StoreError::absent(Kind::Institution, id))?
+        sqlx::query_as::<_, InstitutionRow>(
+            "SELECT id, role, title_zh, title_en, state, office, added_by FROM institutions WHERE id = ?",
+        )
+        .bind(id)
+        .fetch_optional(&self.read)
+        .await?
+        .map(institution)
+        .ok_or_else(|| StoreError::absent(Kind::Institution, id))?
     }
 
     /// All institutions, by id.
@@ -116,12 +168,14 @@ impl Store {
     /// # Errors
     /// What keeps the store from being read.
     pub async fn institutions(&self) -> Result<Vec<Institution>, StoreError> {
-        sqlx::query_as::<_, InstitutionRow>("SELECT id, role, title_zh, title_en, state FROM institutions ORDER BY id")
-            .fetch_all(&self.read)
-            .await?
-            .into_iter()
-            .map(institution)
-            .collect()
+        sqlx::query_as::<_, InstitutionRow>(
+            "SELECT id, role, title_zh, title_en, state, office, added_by FROM institutions ORDER BY id",
+        )
+        .fetch_all(&self.read)
+        .await?
+        .into_iter()
+        .map(institution)
+        .collect()
     }
 
     /// Moves an institution to a state; gives the one that it had.

@@ -266,12 +266,28 @@ pub(super) async fn check(tx: &mut Tx, run: &Run) -> Result<(), StoreError> {
     for subject in &subjects {
         match state_in(tx, subject).await {
             // A holder may hand in a changed entry while a run goes on: that stops no run that was authorised before.
-            Ok(State::Approved | State::Submitted) => {}
+            Ok(State::Approved | State::Submitted | State::Declined) => {}
             Ok(state) => fallen.push(Fallen { kind: subject.kind(), id: subject.id(), state }),
             Err(other) => return Err(other),
         }
     }
+    fallen.extend(withdrawn_consents(tx, run).await?);
     if fallen.is_empty() { Ok(()) } else { Err(StoreError::Halted(fallen)) }
+}
+
+/// The datasets of a run whose holder took back the consent to its product.
+async fn withdrawn_consents(tx: &mut Tx, run: &Run) -> Result<Vec<Fallen>, StoreError> {
+    let rows = sqlx::query_scalar::<_, String>(
+        "SELECT c.dataset FROM consents c JOIN products p ON p.id = c.product AND p.toml_digest = c.digest
+         WHERE c.product = ? AND c.verdict <> 'given'
+         AND c.seq = (SELECT max(l.seq) FROM consents l
+                      WHERE l.product = c.product AND l.digest = c.digest AND l.dataset = c.dataset)
+         ORDER BY c.dataset",
+    )
+    .bind(&run.product)
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(rows.into_iter().map(|id| Fallen { kind: Kind::Consent, id, state: State::Retired }).collect())
 }
 
 /// The state within a change.
@@ -295,10 +311,12 @@ pub(super) async fn state_in(tx: &mut Tx, subject: &Subject) -> Result<State, St
         .bind(i64::try_from(*number).unwrap_or(i64::MAX)),
     };
     let word = found.fetch_optional(&mut **tx).await?.ok_or_else(absent)?;
-    state(&word)
+    let found = state(&word)?;
+    let declined = found == State::Submitted && super::lifecycle::is_declined(tx, subject).await?;
+    Ok(if declined { State::Declined } else { found })
 }
 
-async fn put_state(tx: &mut Tx, subject: &Subject, to: State, at: i64) -> Result<(), StoreError> {
+pub(super) async fn put_state(tx: &mut Tx, subject: &Subject, to: State, at: i64) -> Result<(), StoreError> {
     let update = |sql: &'static str| sqlx::query(sql).bind(to.to_string()).bind(at);
     let query = match subject {
         Subject::Institution(id) => {
@@ -323,7 +341,7 @@ async fn put_state(tx: &mut Tx, subject: &Subject, to: State, at: i64) -> Result
     Ok(())
 }
 
-async fn keep_change(tx: &mut Tx, new: &NewState<'_>, from: State, at: i64) -> Result<(), StoreError> {
+pub(super) async fn keep_change(tx: &mut Tx, new: &NewState<'_>, from: State, at: i64) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO state_changes (kind, subject, from_state, to_state, reason, changed_by, at)
          VALUES (?, ?, ?, ?, ?, ?, ?)",

@@ -26,6 +26,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (120, "log seen", include_str!("../../migrations/0120_log_seen.sql")),
     (130, "credentials", include_str!("../../migrations/0130_credentials.sql")),
     (140, "standing", include_str!("../../migrations/0140_standing.sql")),
+    (141, "lifecycle", include_str!("../../migrations/0141_lifecycle.sql")),
     (150, "verification", include_str!("../../migrations/0150_verification.sql")),
 ];
 

@@ -102,7 +102,8 @@ impl Standing {
             )
         })?;
         let grant = domain.store.grant(&id).await?;
-        let verdict = Verdict { policies, grant: id.clone(), from: grant.from_millis, until: grant.until_millis };
+        let until = grant.until_millis.min(domain.lapse_of(product, &id).await?);
+        let verdict = Verdict { policies, grant: id.clone(), from: grant.from_millis, until };
         locked(&self.verdicts).insert(key, verdict);
         Ok(id)
     }

@@ -212,6 +212,7 @@ impl World {
         let path = self.file("product.toml", text);
         let submission = self.domain.submit_product("operator", &path).await.unwrap();
         assert_eq!(submission.id, id);
+        self.domain.consent("holder", id, true, "").await.unwrap();
         self.domain.set_product_state("authority", id, State::Approved).await.unwrap();
         let now = self.domain.now();
         let grant = GrantRequest {

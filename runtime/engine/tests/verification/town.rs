@@ -159,6 +159,7 @@ impl Town {
         let path = self.folder.path().join(format!("{id}.toml"));
         std::fs::write(&path, product(id, verification)).unwrap();
         self.domain.submit_product("operator", &path).await.unwrap();
+        self.domain.consent("holder", id, true, "").await.unwrap();
         self.domain.set_product_state("authority", id, State::Approved).await.unwrap();
         self.grant("business", id, None).await;
     }

@@ -106,10 +106,11 @@ pub(super) async fn approve_model(stage: &Stage<'_>, model: ModelAsset) -> Resul
     Ok(submitted.id)
 }
 
-/// Submits, approves and grants a product; its id.
+/// Submits a product, has the holder consent and the authority register and grant it; its id.
 pub(super) async fn approve_product(stage: &Stage<'_>, asset: Asset, institution: &str) -> Result<String, Stop> {
     let manifest = stage.ground.write("products", asset)?;
     let submitted = stage.domain.submit_product("operator", &manifest).await?;
+    stage.domain.consent("holder", &submitted.id, true, "").await?;
     stage.domain.set_product_state("authority", &submitted.id, State::Approved).await?;
     let now = stage.domain.now();
     let grant = GrantRequest {
