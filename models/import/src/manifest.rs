@@ -9,6 +9,8 @@ use crate::refusal::{Refusal, quote};
 
 /// What is put in place of a bound that is not known.
 const UNBOUNDED: f64 = 1e9;
+/// The most fuel that a manifest may ask for.
+const MOST_FUEL: u64 = 100_000_000;
 /// The greatest magnitude that a manifest takes.
 const MAGNITUDE: f64 = 1e15;
 
@@ -78,7 +80,8 @@ fn text(
         out,
         "\n[limits]\nmemory_pages = {}\nfuel = {}",
         generated.memory_pages.max(1),
-        generated.cost.get(&output.export).copied().unwrap_or(0).max(1)
+        // Twice the worst case: a sandbox that counts an instruction dearer still finds the model bounded.
+        generated.cost.get(&output.export).copied().unwrap_or(0).max(1).saturating_mul(2).min(MOST_FUEL)
     );
     Ok(out)
 }

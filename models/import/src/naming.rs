@@ -8,6 +8,9 @@ use crate::ir::{Input, Model, Null, Num, Op};
 use crate::limits;
 use crate::refusal::{Refusal, at_most, quote};
 
+/// Characters of a model's id: what follows for the outputs of several fits into the 64 of a manifest.
+const ID_CHARS: usize = 48;
+
 /// What a person says of a model beside its file; everything is optional.
 ///
 /// ```
@@ -94,7 +97,7 @@ impl Naming {
     /// An id for the model where the file of names has none.
     #[must_use]
     pub fn or_id(mut self, id: &str) -> Self {
-        self.model.id.get_or_insert_with(|| plain(id, '-'));
+        self.model.id.get_or_insert_with(|| plain(id, '-').chars().take(ID_CHARS).collect());
         self
     }
 
@@ -103,6 +106,18 @@ impl Naming {
         let mut wrong = Vec::new();
         at_most(model.inputs.len(), limits::FEATURES, "features that the model uses", "模型所用特征数")
             .map_err(|r| vec![r])?;
+        if let Some(id) = &self.model.id
+            && !is_id(id)
+        {
+            wrong.push(
+                Refusal::new(
+                    "import/names",
+                    format!("a model's id is [a-z0-9-], 1 to {ID_CHARS} characters"),
+                    format!("模型标识应为 1 至 {ID_CHARS} 个小写字母、数字或连字符"),
+                )
+                .at("model.id"),
+            );
+        }
         let mut names: Vec<Option<String>> = vec![None; model.inputs.len()];
         for said in &self.feature {
             let Some(i) = model.inputs.iter().position(|input| input.name == said.from) else {
@@ -175,6 +190,10 @@ impl NamedFeature {
 
 fn name_refusal(en: &str, zh: &str, what: &str) -> Refusal {
     Refusal::new("import/names", en, zh).at(format!("feature `{}`", quote(what)))
+}
+
+fn is_id(id: &str) -> bool {
+    (1..=ID_CHARS).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 fn is_feature(name: &str) -> bool {

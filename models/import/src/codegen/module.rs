@@ -9,6 +9,9 @@ use crate::ir::Num;
 use crate::limits;
 use crate::refusal::{Refusal, at_most};
 
+/// More values than the generated code ever has on the stack of one function: the arguments of a call, and a few.
+const OPERANDS: usize = 160;
+
 /// A function's parameters and results.
 type Signature = (Vec<ValType>, Vec<ValType>);
 
@@ -36,8 +39,10 @@ impl Module {
 
     /// Adds a function and returns its number.
     pub(super) fn add(&mut self, body: Body) -> Result<u32, Refusal> {
-        let cost = body.cost.iter().map(|price| price.resolve(&self.costs)).sum();
-        self.costs.push(cost);
+        let cost: u64 = body.cost.iter().map(|price| price.resolve(&self.costs)).sum();
+        // Entering a function costs one for every eight variables and values on the stack.
+        let entry = (body.params.len() + body.locals.len() + OPERANDS) as u64 / 8;
+        self.costs.push(cost + entry);
         let ty = self.type_index((body.params, body.results));
         let mut function = enc::Function::new_with_locals_types(body.locals);
         self.code_bytes += body.code.len() + 16;
@@ -133,6 +138,48 @@ pub(super) struct Body {
     arms: Vec<Option<Price>>,
 }
 
+/// The fuel of one instruction, as the sandbox counts it (`sandbox/src/verify/ops.rs`), of those that are generated.
+fn fuel(instruction: &Instruction<'_>) -> u64 {
+    use Instruction as I;
+    match instruction {
+        I::F32Div | I::F64Div | I::F32Sqrt | I::F64Sqrt => 8,
+        I::F32Min
+        | I::F32Max
+        | I::F64Min
+        | I::F64Max
+        | I::F64Nearest
+        | I::I32Popcnt
+        | I::I32TruncSatF32S
+        | I::I32TruncSatF64S
+        | I::I64TruncSatF64S
+        | I::V128Const(_)
+        | I::V128And
+        | I::V128Or
+        | I::V128Bitselect
+        | I::I8x16Shuffle(_)
+        | I::I8x16GtS
+        | I::I8x16ReplaceLane(_)
+        | I::I8x16ExtractLaneU(_)
+        | I::I8x16Bitmask
+        | I::I16x8Bitmask
+        | I::I32x4Bitmask
+        | I::I16x8NarrowI32x4S
+        | I::I8x16NarrowI16x8S
+        | I::F32x4Splat
+        | I::F32x4ExtractLane(_)
+        | I::F32x4Add
+        | I::F32x4Mul
+        | I::F32x4Lt
+        | I::F32x4PMin
+        | I::F32x4PMax
+        | I::F64x2Splat
+        | I::F64x2Lt
+        | I::F64x2PMin
+        | I::F64x2PMax => 4,
+        _ => 1,
+    }
+}
+
 /// The most fuel of a piece of code, before it is known what the functions that it calls cost.
 #[derive(Default)]
 struct Price {
@@ -197,8 +244,7 @@ impl Body {
                 }
             }
             I::Call(f) => last.calls.push(*f),
-            I::F32Div | I::F64Div | I::F32Sqrt | I::F64Sqrt => last.own += 8,
-            _ => last.own += 1,
+            _ => last.own += fuel(instruction),
         }
     }
 

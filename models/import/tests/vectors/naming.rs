@@ -80,6 +80,7 @@ fn names_that_a_manifest_would_not_take_are_refused() {
     let feature = |more: &str| format!("[[feature]]\nfrom = 'f0'\n{more}\n");
     for (names, place) in [
         ("[model]\nidd = 'x'\n".to_owned(), "line 2"),
+        ("[model]\nid = 'Risk'\n".to_owned(), "model.id"),
         (feature("name = 'Age'"), "feature `Age`"),
         (feature("name = '1a'"), "feature `1a`"),
         (format!("{}{}", feature("name = 'a'"), "[[feature]]\nfrom = 'f1'\nname = 'a'\n"), "feature `a`"),

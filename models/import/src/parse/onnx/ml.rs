@@ -270,7 +270,11 @@ impl Walk {
             }
         };
         if a.int("zeros", 1) == 0 {
-            return a.refuse("zeros", "0");
+            self.warnings.push((
+                "a category that the model does not know is encoded as none; the original runtime refuses such a row"
+                    .to_owned(),
+                "模型未见过的类别按全零编码；原运行时会拒绝这样的行".to_owned(),
+            ));
         }
         let mut parts = Vec::new();
         for (column, codes) in columns.into_iter().zip(codes) {
