@@ -225,7 +225,8 @@ fn a_report_says_what_it_found() {
     let stores = report("(call $deep)", "(func $deep (i32.store8 (i32.const 0) (i32.const 1)))");
     assert_eq!(stores.class, Class::Contained);
     let why = stores.why_not_stateless.unwrap();
-    assert!(why.starts_with("i32.store8 at offset ") && why.ends_with("in function 0 `deep`"), "{why}");
+    assert!(why.starts_with("i32.store8 at offset "), "{why}");
+    assert!(why.ends_with(" in function 0 `deep`, called by function 1 `score`"), "{why}");
     assert!(matches!(stores.cost, Cost::Bounded(_)));
     let dead = report("", "(func $never (loop (i32.store8 (i32.const 0) (i32.const 1)) (br 0)))");
     assert_eq!((dead.class, dead.cost), (Class::Stateless, Cost::Bounded(1)));
@@ -239,6 +240,8 @@ fn a_report_says_what_it_found() {
         "(table 1 funcref) (elem (i32.const 0) $w) (func $w (global.set $g (i32.const 1)))",
     );
     assert_eq!(through_table.class, Class::Contained);
+    let why = through_table.why_not_stateless.unwrap();
+    assert!(why.ends_with(" in function 0 `w`, called by function 1 `score`"), "{why}");
     let other_type = report(
         "(call_indirect (param i32) (i32.const 0) (i32.const 0))",
         "(table 1 funcref) (elem (i32.const 0) $w) (func $w (global.set $g (i32.const 1)))",
@@ -252,6 +255,23 @@ fn a_report_says_what_it_found() {
     functions  1, of which 1 can run
     module     79 bytes
     ");
+}
+
+#[test]
+fn a_report_names_the_way_to_what_writes_and_stays_short() {
+    let m = one();
+    let chain: String = (0..200).map(|i| format!("(func $f{} (call $f{i}))", i + 1)).collect();
+    let text = format!(
+        "(module (memory 1) (func $f0 (i32.store (i32.const 0) (i32.const 1))) {chain} \
+         (func (export \"score\") (param f64) (result f64) (call $f200) (local.get 0)))"
+    );
+    let verified = Verified::check(text.as_bytes(), &m).unwrap();
+    let why = verified.report().why_not_stateless.clone().unwrap();
+    assert!(why.contains("in function 0 `f0`, called by function 1 `f1`, called by function 2 `f2`"), "{why}");
+    assert!(why.ends_with("called by function 5 `f5`, called by others"), "{why}");
+    // Names as long as they come, through every line of the report.
+    let long = text.replace("$f", &format!("${}", "n".repeat(5000)));
+    assert!(Verified::check(long.as_bytes(), &m).unwrap().report().to_string().len() < 2000);
 }
 
 /// The dearest way is counted: through the dearer branch, and everything that is called.

@@ -48,6 +48,48 @@ fn too_little_memory_or_time_is_a_refusal() {
     assert_eq!(refusal(sleeps.limits(short)), "model/compile-limit");
 }
 
+/// Many locals that live through many branches in a loop: small for the verifier, dear for a compiler.
+fn bomb(locals: u32, branches: u32) -> Vec<u8> {
+    use wasm_encoder::{BlockType, CodeSection, ExportKind, ExportSection, Function, FunctionSection};
+    use wasm_encoder::{Instruction as I, Module, TypeSection, ValType};
+    let (mut types, mut functions, mut exports) = (TypeSection::new(), FunctionSection::new(), ExportSection::new());
+    types.ty().function([ValType::F64; 5], [ValType::F64]);
+    functions.function(0);
+    exports.export("score", ExportKind::Func, 0);
+    let mut f = Function::new([(locals, ValType::I64)]);
+    f.instruction(&I::Loop(BlockType::Empty));
+    for i in 0..branches {
+        let (a, b) = (5 + i % locals, 5 + (i * 7 + 1) % locals);
+        f.instruction(&I::Block(BlockType::Empty))
+            .instruction(&I::LocalGet(b))
+            .instruction(&I::I64Eqz)
+            .instruction(&I::BrIf(if i % 97 == 0 { 1 } else { 0 }))
+            .instruction(&I::LocalGet(a))
+            .instruction(&I::LocalGet(b))
+            .instruction(&I::I64Add)
+            .instruction(&I::LocalSet(a))
+            .instruction(&I::End);
+    }
+    f.instruction(&I::End).instruction(&I::LocalGet(0)).instruction(&I::End);
+    let mut code = CodeSection::new();
+    code.function(&f);
+    let mut module = Module::new();
+    module.section(&types).section(&functions).section(&exports).section(&code);
+    module.finish()
+}
+
+#[test]
+fn a_bomb_for_the_compiler_is_a_refusal() {
+    let (manifest, _) = files("credit-risk");
+    let verified = Verified::check(&bomb(5000, 40_000), &manifest).unwrap();
+    let limits = CompileLimits { cpu_seconds: 1, address_space: 512 << 20, ..CompileLimits::default() };
+    let started = std::time::Instant::now();
+    let refused = sandbox_with(child().limits(limits)).load(&verified, &manifest).unwrap_err();
+    assert_eq!(refused.code(), "model/compile-limit");
+    // One second of its own, on a machine that may be busy: it was ended, it did not run out.
+    println!("ended after {:?}", started.elapsed());
+}
+
 #[test]
 fn a_program_that_is_no_compiler_is_said_to_be_none() {
     assert_eq!(refusal(ChildCompiler::new("/does/not/exist", [""; 0])), "model/compiler");

@@ -66,7 +66,7 @@ fn an_array_that_is_indexed_by_the_data_makes_a_model_contained() {
     for (row, score) in rows.iter().zip(c.values()) {
         let mut bands = [0.0; 8];
         for sum in row {
-            let band = (0..7).filter(|i| *sum >= 1000.0 * f64::from(1 << i)).count();
+            let band = ((sum / 25_000.0) as usize).min(7);
             bands[band] += 1.0;
             if band > 0 {
                 bands[band - 1] += 0.5;
@@ -100,4 +100,23 @@ fn every_manifest_beside_a_module_loads() {
         }
     }
     assert!(found >= 9, "{found}");
+}
+
+/// The block of a language in the guide for beginners.
+fn snippet(readme: &str, language: &str) -> String {
+    let start = format!("```{language}\n");
+    let rest = readme.split(&start).nth(1).unwrap();
+    rest.split("```").next().unwrap().to_owned()
+}
+
+#[test]
+fn the_guide_s_text_format_and_manifest_are_a_model_and_short() {
+    let readme = fs::read_to_string(models().join("README.md")).unwrap();
+    let manifest = Manifest::parse(&snippet(&readme, "toml")).unwrap();
+    let model = load(&sandbox(), &manifest, snippet(&readme, "wat"));
+    let got = model.score(&columns(&[[20.0, 0.0], [40.0, 10_000.0]]), 2).unwrap();
+    assert_eq!(got.values().to_vec(), [0.2, 0.35]);
+    for language in ["c", "rust", "ts", "wat"] {
+        assert!(snippet(&readme, language).lines().count() < 10, "{language}");
+    }
 }

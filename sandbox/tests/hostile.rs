@@ -131,6 +131,7 @@ fn each_model_gets_what_the_abi_promises() {
         assert_eq!(of(name), default, "{name}");
     }
     assert_eq!(of("burns-fuel"), 0.25);
+    assert_eq!(of("wraps-around"), 0.25);
     assert_eq!(of("answers-infinity"), 1.0);
     assert_eq!(of("answers-out-of-range"), 1.0);
     assert_eq!(of("answers-denormals"), 0.0);

@@ -5,14 +5,11 @@
  * every row, and the model is `contained`, not `stateless`. Nothing of it is left for the next row. */
 #include "../../yunei_model.h"
 
+/* Bands of 25,000 yuan; the last one is open. */
 static int band_of(double x) {
-    int band = 0;
-    double edge = 1000.0;
-    while (band < 7 && x >= edge) {
-        edge *= 2.0;
-        band++;
-    }
-    return band;
+    if (!(x >= 25000.0)) return 0;
+    if (x >= 175000.0) return 7;
+    return (int)(x / 25000.0);
 }
 
 YUNEI_EXPORT(score) double score(double a, double b, double c, double d) {

@@ -21,6 +21,8 @@ mod release;
 pub mod replay;
 mod scan;
 mod statistical;
+#[doc(hidden)]
+pub mod testing;
 mod text;
 mod timing;
 pub mod verify;

@@ -42,7 +42,11 @@ pub(crate) fn load(sandbox: &Sandbox, manifest: &Manifest, module: &[u8]) -> Mod
 
 /// A model from its folder under `models/`.
 pub(crate) fn folder(sandbox: &Sandbox, name: &str) -> Model {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models").join(name);
+    at(sandbox, &Path::new(env!("CARGO_MANIFEST_DIR")).join("../models").join(name))
+}
+
+/// The model whose manifest lies in a folder.
+pub(crate) fn at(sandbox: &Sandbox, folder: &Path) -> Model {
     let text = std::fs::read_to_string(folder.join("model.toml")).expect("a manifest");
     let manifest = Manifest::parse(&text).expect("a manifest");
     let module = std::fs::read(folder.join(manifest.file())).expect("a module");

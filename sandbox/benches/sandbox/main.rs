@@ -158,11 +158,21 @@ fn ensembles() {
     let want: Vec<f64> = rows.iter().map(|row| ensemble::native(&trees, row)).collect();
     let got = model.score(&arrays, BATCH).expect("scores");
     assert!(want.iter().zip(got.values()).all(|(a, b)| (a - b).abs() <= 0.0001));
-    let [ours, native] = race(
+    let imported = std::env::var_os("YUNEI_ENSEMBLE").map(|folder| {
+        let model = guests::at(&sandbox, std::path::Path::new(&folder));
+        let got = model.score(&arrays, BATCH).expect("scores");
+        assert!(want.iter().zip(got.values()).all(|(a, b)| (a - b).abs() <= 0.001), "another ensemble");
+        model
+    });
+    let fast = imported.as_ref().unwrap_or(&model);
+    let [nested, ours, native] = race(
         31,
         [
             &mut || {
                 score(&model, &arrays, BATCH);
+            },
+            &mut || {
+                score(fast, &arrays, BATCH);
             },
             &mut || {
                 black_box(rows.iter().map(|row| ensemble::native(&trees, row)).sum::<f64>());
@@ -173,7 +183,14 @@ fn ensembles() {
         &format!("{} trees of depth {}, {} features", ensemble::TREES, ensemble::DEPTH, ensemble::FEATURES),
         &["way", "a row"],
         &[
-            vec!["sandbox, nested ifs".to_owned(), format!("{:.0} ns", each(ours, BATCH))],
+            vec!["sandbox, nested ifs".to_owned(), format!("{:.0} ns", each(nested, BATCH))],
+            vec![
+                "sandbox, as imported (YUNEI_ENSEMBLE)".to_owned(),
+                match imported {
+                    Some(_) => format!("{:.0} ns", each(ours, BATCH)),
+                    None => "not given".to_owned(),
+                },
+            ],
             vec!["native Rust over arrays of nodes".to_owned(), format!("{:.0} ns", each(native, BATCH))],
         ],
     );

@@ -16,6 +16,14 @@ const MAGIC: &[u8; 8] = b"yunei-a1";
 const TAG_BYTES: usize = 32;
 /// No artefact of a module within the verifier's bounds comes near.
 const ARTEFACT_BYTES: u64 = 512 * 1024 * 1024;
+/// Artefacts in a folder, and their bytes; beyond either the oldest make room.
+const FOLDER: Room = Room { files: 1024, bytes: 4 << 30 };
+
+#[derive(Debug, Clone, Copy)]
+struct Room {
+    files: usize,
+    bytes: u64,
+}
 
 /// The key that artefacts are authenticated with. Whoever has it can have any code run: it belongs
 /// among the secrets of the home.
@@ -75,6 +83,7 @@ impl ArtefactCache {
     /// Keeps an artefact. A reader sees the whole file or none.
     pub(crate) fn put(&self, name: &str, artefact: &[u8]) -> io::Result<()> {
         fs::create_dir_all(&self.folder)?;
+        self.make_room(artefact.len() as u64, FOLDER)?;
         let tag = hmac::sign(&self.key.0, &authenticated(name, artefact));
         let temporary = self.folder.join(format!("{name}.{}.{:?}", std::process::id(), std::thread::current().id()));
         let written =
@@ -84,6 +93,35 @@ impl ArtefactCache {
             let _ = fs::remove_file(&temporary);
         }
         written
+    }
+}
+
+impl ArtefactCache {
+    /// Removes the oldest files, left-over temporary ones among them, until one of `more` bytes fits.
+    fn make_room(&self, more: u64, room: Room) -> io::Result<()> {
+        let mut files = Vec::new();
+        let mut bytes = more;
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            // What another process has removed in the meantime takes no room.
+            let Ok(metadata) = entry.metadata() else { continue };
+            if metadata.is_file() {
+                bytes = bytes.saturating_add(metadata.len());
+                files.push((metadata.modified()?, metadata.len(), entry.path()));
+            }
+        }
+        files.sort();
+        let mut count = files.len() + 1;
+        for (_, length, path) in files {
+            if count <= room.files && bytes <= room.bytes {
+                break;
+            }
+            // Gone already or not ours to remove: either way the next one is tried.
+            let _ = fs::remove_file(path);
+            count -= 1;
+            bytes -= length;
+        }
+        Ok(())
     }
 }
 
@@ -148,6 +186,25 @@ mod tests {
             fs::write(folder.path().join("aa"), &good[..i]).unwrap();
             assert_eq!(here.get("aa"), None, "cut at {i}");
         }
+    }
+
+    #[test]
+    fn a_full_folder_makes_room_for_the_newest() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = cache(folder.path(), 1);
+        let left = |files, bytes| {
+            for (i, name) in ["aa", "bb", "cc", "dd"].into_iter().enumerate() {
+                here.put(name, &[0; 60]).unwrap();
+                let time = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(i as u64);
+                fs::File::options().append(true).open(folder.path().join(name)).unwrap().set_modified(time).unwrap();
+            }
+            here.make_room(100, Room { files, bytes }).unwrap();
+            ["aa", "bb", "cc", "dd"].into_iter().filter(|name| here.get(name).is_some()).collect::<Vec<_>>()
+        };
+        assert_eq!(left(5, 500), ["aa", "bb", "cc", "dd"]);
+        assert_eq!(left(4, 500), ["bb", "cc", "dd"]);
+        assert_eq!(left(5, 499), ["bb", "cc", "dd"]);
+        assert_eq!(left(1, 500), [""; 0]);
     }
 
     #[test]

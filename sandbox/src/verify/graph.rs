@@ -1,6 +1,6 @@
 //! Who can call whom, in what order costs add up, and what a unit can cost at most.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use wasmparser::{FuncType, Operator};
 
@@ -15,6 +15,9 @@ const INLINE_COST: u64 = 256;
 pub(crate) struct Graph {
     /// Per function: whether the model's functions can reach it.
     pub(crate) from_model: Vec<bool>,
+    /// Per function: one that calls it on a shortest way from the model's functions, directly or through a
+    /// table.
+    pub(crate) called_by: Vec<Option<u32>>,
     /// Per function: whether the model's functions or the start function can reach it.
     pub(crate) reachable: Vec<bool>,
     /// Per function: whether a call of it can come back to it.
@@ -54,9 +57,9 @@ impl Graph {
         let edges = edges(facts);
         let nodes = edges.of.len();
         let n = facts.functions.len();
-        let from_model = reach(&edges.of, roots.iter().map(|r| *r as usize));
+        let (from_model, parents) = reach(&edges.of, roots.iter().map(|r| *r as usize));
         let all = roots.iter().chain(facts.start.iter()).map(|r| *r as usize);
-        let reachable = reach(&edges.of, all);
+        let (reachable, _) = reach(&edges.of, all);
         let (order, component) = components(&edges.of, &reachable);
         let mut size = vec![0_u32; nodes];
         for c in component.iter().filter(|c| **c != u32::MAX) {
@@ -67,6 +70,7 @@ impl Graph {
             .collect();
         let mut graph = Graph {
             from_model: from_model[..n].to_vec(),
+            called_by: callers(&parents, n),
             reachable: reachable[..n].to_vec(),
             recursive: recursive[..n].to_vec(),
             charges: vec![Charges::default(); n],
@@ -257,15 +261,34 @@ fn edges(facts: &Facts) -> Edges {
     Edges { of, type_nodes }
 }
 
-fn reach(edges: &[Vec<usize>], roots: impl Iterator<Item = usize>) -> Vec<bool> {
-    let mut seen = vec![false; edges.len()];
-    let mut todo: Vec<usize> = roots.collect();
-    while let Some(node) = todo.pop() {
-        if !std::mem::replace(&mut seen[node], true) {
-            todo.extend(edges[node].iter().filter(|e| !seen[**e]));
+/// Which nodes the roots reach, breadth first, and from which node each was met.
+fn reach(edges: &[Vec<usize>], roots: impl Iterator<Item = usize>) -> (Vec<bool>, Vec<Option<usize>>) {
+    let (mut seen, mut parents) = (vec![false; edges.len()], vec![None; edges.len()]);
+    let mut todo = VecDeque::new();
+    for root in roots {
+        if !std::mem::replace(&mut seen[root], true) {
+            todo.push_back(root);
         }
     }
-    seen
+    while let Some(node) = todo.pop_front() {
+        for &next in &edges[node] {
+            if !std::mem::replace(&mut seen[next], true) {
+                parents[next] = Some(node);
+                todo.push_back(next);
+            }
+        }
+    }
+    (seen, parents)
+}
+
+/// The calling function of each of the first `n` nodes: a node beyond them is a table's type, and then its
+/// caller is.
+fn callers(parents: &[Option<usize>], n: usize) -> Vec<Option<u32>> {
+    let caller = |node: &Option<usize>| match *node {
+        Some(table) if table >= n => parents[table],
+        other => other,
+    };
+    parents[..n].iter().map(|p| caller(p).map(|f| f as u32)).collect()
 }
 
 /// Strongly connected components (R. Tarjan, "Depth-first search and linear graph algorithms", SIAM

@@ -237,6 +237,9 @@ fn roots(facts: &Facts, manifest: &Manifest) -> Result<Vec<u32>, Vec<Rejection>>
     if wrong.is_empty() { Ok(roots) } else { Err(wrong) }
 }
 
+/// The most callers that a report names.
+const WAY: usize = 5;
+
 fn value_type(t: FeatureType) -> ValType {
     match t {
         FeatureType::F64 => ValType::F64,
@@ -262,14 +265,14 @@ fn report(wasm: &[u8], facts: &Facts, graph: &Graph, roots: &[u32], manifest: &M
             .iter()
             .enumerate()
             .filter(|(i, _)| graph.from_model[*i])
-            .find_map(|(i, f)| find(f).map(|what| format!("{} in {}", what, function_name(facts, i))))
+            .find_map(|(i, f)| find(f).map(|what| format!("{} in {}", what, way_to(facts, graph, i))))
     };
     let write = first(&|f| f.write.as_ref().map(|(op, at)| format!("{op} at offset {at}")));
     let unbounded = first(&|f| f.loops.map(|at| format!("loop at offset {at}")))
         .or_else(|| first(&|f| f.dynamic.as_ref().map(|(op, at)| format!("{op} at offset {at}"))))
         .or_else(|| {
             let i = (0..facts.functions.len()).find(|i| graph.from_model[*i] && graph.recursive[*i])?;
-            Some(format!("recursion through {}", function_name(facts, i)))
+            Some(format!("recursion through {}", way_to(facts, graph, i)))
         });
     let fuel = manifest.limits().fuel();
     let worst = roots.iter().fold(0_u64, |sum, r| sum.saturating_add(graph.worst[*r as usize]));
@@ -314,6 +317,23 @@ fn pages(facts: &Facts, graph: &Graph, manifest: &Manifest) -> (u32, u32) {
     }
     let most = memory.maximum.and_then(|m| u32::try_from(m).ok()).unwrap_or(bound);
     (initial, most.min(bound))
+}
+
+/// A function, and who calls it on a shortest way from the model's own.
+fn way_to(facts: &Facts, graph: &Graph, i: usize) -> String {
+    let mut way = function_name(facts, i);
+    let mut at = i;
+    for step in 0.. {
+        let Some(caller) = graph.called_by[at] else { break };
+        if step == WAY {
+            way.push_str(", called by others");
+            break;
+        }
+        at = caller as usize;
+        way.push_str(", called by ");
+        way.push_str(&function_name(facts, at));
+    }
+    way
 }
 
 fn function_name(facts: &Facts, i: usize) -> String {
