@@ -26,3 +26,8 @@ pub fn rewritten(verified: &Verified, undo: bool) -> Option<Rewritten> {
         results: plan.layout.results() as usize,
     })
 }
+
+/// Whether a module runs two rows at once.
+pub fn in_pairs(verified: &Verified) -> bool {
+    rewrite::in_pairs(verified, &Plan::of(verified, Containment::Undo))
+}

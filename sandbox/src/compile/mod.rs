@@ -7,7 +7,7 @@ mod child;
 
 use std::fmt;
 
-use wasmtime::{Config, Engine, OptLevel};
+use wasmtime::{Config, Engine, Inlining, OptLevel};
 
 pub(crate) use self::artefact::load;
 pub use self::cache::{ArtefactCache, CacheKey};
@@ -42,6 +42,8 @@ impl Target {
             .wasm_backtrace_max_frames(None)
             .generate_address_map(false)
             .cranelift_opt_level(OptLevel::Speed)
+            // The model's functions into the driver's loop, small helpers into both.
+            .compiler_inlining(Inlining::Yes)
             .cranelift_nan_canonicalization(self.canonical_nan)
             .max_wasm_stack(limits::STACK_BYTES)
             // Memories never move, so that the compiled loop need not ask where they are.

@@ -4,9 +4,10 @@ use wasm_encoder as enc;
 use wasm_encoder::{BlockType, Instruction as I, ValType};
 
 use super::contain::{self, host};
-use super::{Layout, Plan, Sections, export};
+use super::{Layout, Plan, Sections, export, lanes};
 use crate::limits;
 use crate::manifest::{FeatureType, Kind};
+use crate::verify::Verified;
 
 /// How far behind the first function of ours `save` stands.
 pub(super) const SAVE: u32 = 4;
@@ -14,7 +15,7 @@ const UNDO: u32 = 2;
 const COMMIT: u32 = 3;
 
 /// Appends types, functions, code and exports of the driver.
-pub(super) fn add(out: &mut Sections, plan: &Plan) {
+pub(super) fn add(out: &mut Sections, plan: &Plan, verified: &Verified) {
     let (types, functions) = (plan.index.types, plan.index.functions);
     let run_params = match plan.kind {
         Kind::Row => vec![ValType::I32; 2],
@@ -29,7 +30,11 @@ pub(super) fn add(out: &mut Sections, plan: &Plan) {
         out.code.function(&body);
     };
     add(0, init(plan));
-    add(1, if plan.kind == Kind::Row { rows(plan) } else { units(plan) });
+    let run = match plan.kind {
+        Kind::Row => lanes::rows(plan, verified).unwrap_or_else(|| rows(plan)),
+        Kind::Unit => units(plan),
+    };
+    add(1, run);
     if plan.undo {
         add(0, contain::undo(plan));
         add(0, contain::commit(plan));
@@ -110,6 +115,11 @@ fn undo(f: &mut enc::Function, plan: &Plan, depth: u32) {
             .instruction(&I::I32Load(host(plan, Layout::RESET, 2)))
             .instruction(&I::BrIf(depth));
     }
+}
+
+/// The end of a loop within a block, and of that block.
+pub(super) fn loop_end(f: &mut enc::Function) {
+    f.instruction(&I::Br(0)).instruction(&I::End).instruction(&I::End);
 }
 
 /// `run(from, to) -> next`: scores the rows `from..to`; `next < to` asks for a fresh instance.
@@ -202,5 +212,5 @@ fn steps(f: &mut enc::Function, plan: &Plan, row: u32, end: u32) {
     features(f, plan, row);
     f.instruction(&I::Call(plan.roots[1]));
     add_one(f, row);
-    f.instruction(&I::Br(0)).instruction(&I::End).instruction(&I::End);
+    loop_end(f);
 }

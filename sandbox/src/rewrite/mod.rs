@@ -7,6 +7,7 @@
 mod body;
 mod contain;
 mod driver;
+mod lanes;
 mod layout;
 
 use wasm_encoder as enc;
@@ -206,8 +207,13 @@ pub(crate) fn rewrite(verified: &Verified, plan: &Plan) -> Result<Vec<u8>, Fault
     }
     memories(&mut out, verified, plan);
     globals(&mut out, verified, plan)?;
-    driver::add(&mut out, plan);
+    driver::add(&mut out, plan, verified);
     Ok(assemble(&out))
+}
+
+/// Whether the driver takes two rows at once.
+pub(crate) fn in_pairs(verified: &Verified, plan: &Plan) -> bool {
+    lanes::rows(plan, verified).is_some()
 }
 
 /// The guest's memory, within the manifest's bound, and the host's behind it.

@@ -1,0 +1,184 @@
+//! Formulas that run two rows at once say what they say one by one, on a second engine, bit by bit.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fmt::Write as _;
+
+use arrow_array::Array;
+use common::*;
+use yunei_sandbox::{Class, Cost, Verified};
+
+const LOCALS: u64 = 6;
+
+/// A random formula in the text format over the locals 0 to 5, of which 0 to 2 are features.
+fn value(r: &mut Random, depth: u32, out: &mut String) {
+    if depth == 0 || r.below(12) == 0 {
+        let _ = match r.below(3) {
+            0 => write!(out, "(f64.const {}) ", odd(r)),
+            _ => write!(out, "(local.get {}) ", r.below(LOCALS)),
+        };
+        return;
+    }
+    let unary = ["abs", "neg", "sqrt", "ceil", "floor", "trunc", "nearest"];
+    let binary = ["add", "sub", "mul", "div", "min", "max"];
+    match r.below(10) {
+        0 | 1 => {
+            let _ = write!(out, "(f64.{} ", unary[r.below(7) as usize]);
+            value(r, depth - 1, out);
+        }
+        2..=5 => {
+            let _ = write!(out, "(f64.{} ", binary[r.below(6) as usize]);
+            value(r, depth - 1, out);
+            value(r, depth - 1, out);
+        }
+        6 => {
+            out.push_str("(select ");
+            value(r, depth - 1, out);
+            value(r, depth - 1, out);
+            truth(r, depth - 1, out);
+        }
+        7 => {
+            let _ = write!(out, "(local.tee {} ", r.below(LOCALS));
+            value(r, depth - 1, out);
+        }
+        8 => {
+            out.push_str("(call $helper ");
+            value(r, depth - 1, out);
+            value(r, depth - 1, out);
+        }
+        _ => {
+            out.push_str("(if (result f64) ");
+            truth(r, depth - 1, out);
+            for arm in ["then", "else"] {
+                let _ = write!(out, "({arm} ");
+                if r.below(2) == 0 {
+                    statement(r, depth - 1, out);
+                }
+                value(r, depth - 1, out);
+                out.push_str(") ");
+            }
+        }
+    }
+    out.push_str(") ");
+}
+
+fn truth(r: &mut Random, depth: u32, out: &mut String) {
+    if depth > 1 && r.below(4) == 0 {
+        let _ = write!(out, "(i32.{} ", ["and", "or", "xor"][r.below(3) as usize]);
+        truth(r, depth - 1, out);
+        truth(r, depth - 1, out);
+    } else if depth > 1 && r.below(6) == 0 {
+        out.push_str("(i32.eqz ");
+        truth(r, depth - 1, out);
+    } else {
+        let _ = write!(out, "(f64.{} ", ["eq", "ne", "lt", "gt", "le", "ge"][r.below(6) as usize]);
+        value(r, depth.saturating_sub(1).min(2), out);
+        value(r, depth.saturating_sub(1).min(2), out);
+    }
+    out.push_str(") ");
+}
+
+fn statement(r: &mut Random, depth: u32, out: &mut String) {
+    if r.below(3) > 0 || depth == 0 {
+        let _ = write!(out, "(local.set {} ", r.below(LOCALS));
+        value(r, depth, out);
+    } else {
+        out.push_str("(if ");
+        truth(r, depth, out);
+        out.push_str("(then ");
+        statement(r, depth - 1, out);
+        out.push_str(") ");
+        if r.below(2) == 0 {
+            out.push_str("(else ");
+            statement(r, depth - 1, out);
+            out.push_str(") ");
+        }
+    }
+    out.push_str(") ");
+}
+
+fn odd(r: &mut Random) -> &'static str {
+    ["0", "-0", "1", "-1.5", "inf", "-inf", "nan", "0.1", "1e300", "5e-324", "4503599627370497.5"][r.below(11) as usize]
+}
+
+fn module(seed: u64) -> String {
+    let mut r = Random(seed);
+    let mut text = String::from("(module (func $helper (param f64 f64) (result f64) (local f64 f64 f64 f64) ");
+    // The helper calls nobody: its depth leaves no room for a call.
+    let helper = {
+        let mut body = String::new();
+        value(&mut r, 2, &mut body);
+        body.replace("(call $helper ", "(f64.min ")
+    };
+    text.push_str(&helper);
+    text.push_str(") (func (export \"score\") (param f64 f64 f64) (result f64) (local f64 f64 f64) ");
+    for _ in 0..r.below(4) {
+        statement(&mut r, 3, &mut text);
+    }
+    value(&mut r, 4, &mut text);
+    text.push_str("))");
+    text
+}
+
+fn float(r: &mut Random) -> f64 {
+    let odd = [0.0, -0.0, 1.0, -1.0, 0.5, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 1e300, 5e-324, 2.5, 3.5];
+    if r.below(2) == 0 { odd[r.below(12) as usize] } else { (r.next() as i64 as f64) / 1e17 }
+}
+
+#[test]
+fn random_formulas_say_the_same_in_pairs_and_one_by_one() {
+    let manifest = manifest("row", &["f64"; 3], WIDE, "fuel = 1000000");
+    let sandbox = sandbox();
+    let engine = wasmi::Engine::default();
+    let mut pairs = 0;
+    for seed in 0..1500 {
+        let text = module(seed);
+        let verified = Verified::check(text.as_bytes(), &manifest).unwrap();
+        assert_eq!(verified.report().class, Class::Stateless);
+        assert!(matches!(verified.report().cost, Cost::Bounded(_)));
+        pairs += u32::from(yunei_sandbox::testing::in_pairs(&verified));
+        let model = sandbox.load(&verified, &manifest).unwrap();
+        let mut r = Random(seed);
+        let n = [1, 2, 3, 8, 9][r.below(5) as usize];
+        let rows: Vec<[f64; 3]> = (0..n).map(|_| std::array::from_fn(|_| float(&mut r))).collect();
+        let got = model.score(&columns(&rows), n).unwrap();
+        let plain = wasmi::Module::new(&engine, verified.wasm()).unwrap();
+        let mut store = wasmi::Store::new(&engine, ());
+        let instance = wasmi::Linker::new(&engine).instantiate_and_start(&mut store, &plain).unwrap();
+        let score = instance.get_typed_func::<(f64, f64, f64), f64>(&store, "score").unwrap();
+        for (i, [a, b, c]) in rows.iter().enumerate() {
+            let x = score.call(&mut store, (*a, *b, *c)).unwrap();
+            let want = if x.is_nan() { -7.0 } else { x.clamp(-1e15, 1e15) + 0.0 };
+            assert!(got.is_valid(i));
+            assert_eq!(got.value(i).to_bits(), want.to_bits(), "seed {seed}, row {i}: {text}");
+        }
+    }
+    // Where arms cost too much, rows run one by one; most formulas must not.
+    assert!(pairs > 900, "{pairs}");
+}
+
+#[test]
+fn what_is_no_formula_runs_row_by_row() {
+    let manifest = manifest("row", &["f64"], WIDE, "fuel = 1000000");
+    let pairs = |body: &str| {
+        let text = format!("(module (memory 1) (func (export \"score\") (param f64) (result f64) {body}))");
+        yunei_sandbox::testing::in_pairs(&Verified::check(text.as_bytes(), &manifest).unwrap())
+    };
+    assert!(pairs("(f64.add (local.get 0) (f64.const 1))"));
+    for body in [
+        "(f64.copysign (local.get 0) (f64.const 1))",
+        "(f64.load (i32.const 0))",
+        "(if (f64.lt (local.get 0) (f64.const 0)) (then (return (f64.const 1)))) (local.get 0)",
+        "(if (f64.lt (local.get 0) (f64.const 0)) (then unreachable)) (local.get 0)",
+        "(loop) (local.get 0)",
+        "(f64.convert_i32_s (f64.lt (local.get 0) (f64.const 0)))",
+    ] {
+        assert!(!pairs(body), "{body}");
+    }
+    // Sixty-four leaves behind six levels of ifs: cheaper one by one.
+    let tree = (0..6).fold("(local.get 0)".to_owned(), |arm, _| {
+        format!("(if (result f64) (f64.lt (local.get 0) (f64.const 3)) (then {arm}) (else {arm}))")
+    });
+    assert!(!pairs(&tree));
+}
