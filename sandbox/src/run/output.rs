@@ -9,15 +9,17 @@ const ROUND: f64 = 6_755_399_441_055_744.0;
 
 /// Brings every result into the declared range and onto the grid: a NaN, which stands for any unit
 /// without a result, becomes `default`; then the value is clamped to `[min, max]`, rounded to the
-/// nearest multiple of `step` counted from `min` (ties to the even multiple), clamped again, and a
-/// negative zero becomes zero.
+/// nearest multiple of `step` counted from `min` (the distance times `1 / step`, ties to the even multiple),
+/// clamped again, and a negative zero becomes zero.
 pub(crate) fn finish(output: &Output, results: &mut [f64]) {
     let (min, max, default, step) = (output.min(), output.max(), output.default(), output.step());
+    // A step so small that its inverse is infinite leaves no room for two values between min and max.
+    let inverse = if 1.0 / step < f64::INFINITY { 1.0 / step } else { 0.0 };
     if step > 0.0 {
         for x in results {
             let bounded = bound(*x, min, max, default);
-            // At most 2^50 steps lie between min and max, so the quotient is in ROUND's reach.
-            let multiple = ((bounded - min) / step + ROUND) - ROUND;
+            // At most 2^50 steps lie between min and max, so the product is in ROUND's reach.
+            let multiple = ((bounded - min) * inverse + ROUND) - ROUND;
             *x = (min + multiple * step).min(max) + 0.0;
         }
     } else {
@@ -83,7 +85,7 @@ mod tests {
             finish(&out, &mut got);
             let bounded = if x.is_nan() { min } else { x.clamp(min, max) };
             let want = if step > 0.0 {
-                (min + ((bounded - min) / step).round_ties_even() * step).min(max)
+                (min + ((bounded - min) * (1.0 / step)).round_ties_even() * step).min(max)
             } else {
                 bounded
             };
