@@ -23,6 +23,8 @@ pub(crate) struct Cli {
     /// The language of texts: zh or en.
     #[arg(long, global = true, value_parser = parse_language)]
     pub(crate) lang: Option<Lang>,
+    #[command(flatten)]
+    pub(crate) remote: crate::remote::RemoteArgs,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -47,6 +49,14 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         rules: Option<PathBuf>,
     },
+    /// Serves the domain over HTTP until SIGTERM or SIGINT.
+    Serve(crate::commands::serve::ServeArgs),
+    /// Tokens, which open the interface.
+    #[command(subcommand)]
+    Token(crate::commands::credentials::TokenCommand),
+    /// Keys, which models are signed with.
+    #[command(subcommand)]
+    Key(crate::commands::credentials::KeyCommand),
     /// Institutions.
     #[command(subcommand)]
     Institution(InstitutionCommand),

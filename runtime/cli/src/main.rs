@@ -5,6 +5,8 @@ mod audit_args;
 mod commands;
 #[allow(dead_code, unused_imports, reason = "what only its tests use is beside what the story uses")]
 mod demo;
+mod face;
+mod remote;
 #[allow(dead_code, unused_imports, reason = "a kit is more than one command needs")]
 mod term;
 mod verify_args;
@@ -35,10 +37,14 @@ async fn run(cli: Cli) -> u8 {
     if let Command::Demo { rows, keep } = cli.command {
         return demo::story::run(rows, keep, cli.lang, cli.json).await;
     }
-    let mut context = Context { home: cli.home, actor: cli.actor, term: Term::stdout(cli.lang, cli.json) };
+    let (term, remote) = (Term::stdout(cli.lang, cli.json), cli.remote);
+    let mut context = Context { home: cli.home, actor: cli.actor, remote, term };
     let outcome: Outcome = match cli.command {
         Command::Demo { .. } => Ok(()),
         Command::Init { name, rules } => commands::home::init(&mut context, &name, rules.as_deref()).await,
+        Command::Serve(args) => commands::serve::serve(&mut context, args).await,
+        Command::Token(command) => commands::credentials::token(&mut context, command).await,
+        Command::Key(command) => commands::credentials::key(&mut context, command).await,
         Command::Institution(command) => commands::home::institution(&mut context, command).await,
         Command::Dataset(command) => commands::items::dataset(&mut context, command).await,
         Command::Model(command) => commands::model::model(&mut context, command).await,

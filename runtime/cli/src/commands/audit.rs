@@ -1,6 +1,6 @@
 //! The log: reading it, metering, proofs.
 
-use super::{Context, Draft, Outcome, proof, replay, usage, witness};
+use super::{Context, Draft, Outcome, elsewhere, proof, replay, usage, witness};
 use crate::audit_args::{AuditCommand, DayArgs, FilterArgs, PeriodArg};
 use crate::term::{Column, Mark, Table, count, decimal};
 use serde_json::{Map, Value, json};
@@ -50,6 +50,13 @@ impl From<FilterArgs> for AuditQuery {
 }
 
 async fn list(context: &mut Context, filter: FilterArgs, last: usize, before: Option<u64>) -> Outcome {
+    if let Some(remote) = context.server()? {
+        if before.is_some() || json!(AuditQuery::from(filter)) != json!(AuditQuery::default()) {
+            let (zh, en) = ("连接服务器时日志列表不支持筛选", "the list of a server's log takes no filter");
+            return Err(usage("input/local-only", zh, en));
+        }
+        return elsewhere::audit_list(context, &remote, last as u64).await;
+    }
     let domain = context.domain().await?;
     let page = domain.audit_list(&context.actor("authority"), &filter.into(), last, before).await?;
     if context.term.is_json() {
@@ -95,6 +102,9 @@ fn subject(line: &AuditLine) -> String {
 }
 
 async fn show(context: &mut Context, index: u64) -> Outcome {
+    if let Some(remote) = context.server()? {
+        return elsewhere::audit_show(context, &remote, index).await;
+    }
     let domain = context.domain().await?;
     let line = domain.audit_entry(&context.actor("authority"), index).await?;
     if context.term.is_json() {

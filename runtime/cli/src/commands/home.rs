@@ -5,10 +5,14 @@ use crate::args::{BudgetCommand, GrantCommand, InstitutionCommand};
 use crate::term::{Column, Mark, Table, decimal};
 use serde_json::json;
 use std::path::Path;
-use yunei_engine::domain::BudgetView;
+use yunei_engine::domain::{BudgetView, TokenRequest};
 use yunei_engine::{Domain, GrantRequest};
 use yunei_policy::Text;
+use yunei_policy::authorise::Scopes;
 use yunei_policy::words::Role;
+
+/// For how long the first token is good.
+const FIRST_TOKEN_DAYS: u32 = 90;
 
 pub(crate) async fn init(context: &mut Context, name: &str, rules: Option<&Path>) -> Outcome {
     let rules = match rules {
@@ -20,9 +24,21 @@ pub(crate) async fn init(context: &mut Context, name: &str, rules: Option<&Path>
     };
     let domain = Domain::create(&context.home, name, rules.as_deref(), clock()).await?;
     let key = domain.verifying_key().to_string();
+    // The one credential that there is at first. It is told here, and kept nowhere.
+    let first = TokenRequest {
+        institution: "authority".to_owned(),
+        label: "init".to_owned(),
+        scopes: Scopes::all(),
+        days: FIRST_TOKEN_DAYS,
+        certificate: None,
+    };
+    let token = domain.issue_token("authority", &Scopes::all(), &first).await?;
     domain.close().await;
     if context.term.is_json() {
-        context.term.json(&json!({ "home": context.home, "name": name, "key": key }));
+        context.term.json(&json!({
+            "home": context.home, "name": name, "key": key,
+            "token": { "id": token.id, "token": token.secret, "expires_at": token.expires_at },
+        }));
         return Ok(());
     }
     let done = context.term.pick("已建立域", "The domain is made").to_owned();
@@ -32,11 +48,20 @@ pub(crate) async fn init(context: &mut Context, name: &str, rules: Option<&Path>
         .pick("日志公钥（请交给核对凭证的人）", "The log's public key, for those who check receipts")
         .to_owned();
     context.term.note(&format!("{hand}: {key}"));
+    let once = context
+        .term
+        .pick(
+            "主管部门的访问令牌（只显示这一次，用于 yunei serve）",
+            "The authority's token for yunei serve, shown this once",
+        )
+        .to_owned();
+    context.term.note(&format!("{once}, → {}", token.expires_at));
+    context.term.text(&token.secret);
     Ok(())
 }
 
 pub(crate) async fn institution(context: &mut Context, command: InstitutionCommand) -> Outcome {
-    let domain = context.domain().await?;
+    let domain = context.face().await?;
     if let InstitutionCommand::Add { id, role, zh, en } = &command {
         let role = match role.as_str() {
             "holder" => Role::Holder,
@@ -73,7 +98,7 @@ pub(crate) async fn institution(context: &mut Context, command: InstitutionComma
 }
 
 pub(crate) async fn grant(context: &mut Context, command: GrantCommand) -> Outcome {
-    let domain = context.domain().await?;
+    let domain = context.face().await?;
     if let GrantCommand::Add { institution, product, purposes, days, max_runs } = command {
         let now = domain.now();
         let request = GrantRequest {
@@ -126,9 +151,9 @@ pub(crate) async fn grant(context: &mut Context, command: GrantCommand) -> Outco
 
 pub(crate) async fn budget(context: &mut Context, command: BudgetCommand) -> Outcome {
     let BudgetCommand::Show { product, institution } = command;
-    let domain = context.domain().await?;
     let actor = context.actor("authority");
     if let Some(product) = product {
+        let domain = context.domain().await?;
         let budget = domain.product_budget(&actor, &product, &institution).await?;
         if context.term.is_json() {
             context.term.json(&budget);
@@ -150,7 +175,7 @@ pub(crate) async fn budget(context: &mut Context, command: BudgetCommand) -> Out
         }
         return Ok(());
     }
-    let all = domain.budgets(&actor).await?;
+    let all = context.face().await?.budgets(&actor).await?;
     if context.term.is_json() {
         context.term.json(&json!({ "budgets": all }));
         return Ok(());

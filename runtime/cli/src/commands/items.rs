@@ -2,6 +2,7 @@
 
 use super::{Context, Outcome};
 use crate::args::{DatasetCommand, ItemCommand};
+use crate::face::Face;
 use crate::term::{Column, Mark, Table, count, decimal};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -11,7 +12,7 @@ use yunei_engine::{Domain, Submission};
 use yunei_policy::words::State;
 
 pub(crate) async fn dataset(context: &mut Context, command: DatasetCommand) -> Outcome {
-    let domain = context.domain().await?;
+    let domain = context.face().await?;
     match command {
         DatasetCommand::Register { file, no_publish } => register(context, &domain, &file, !no_publish).await,
         DatasetCommand::Approve { id } => {
@@ -87,7 +88,7 @@ pub(crate) async fn dataset(context: &mut Context, command: DatasetCommand) -> O
     }
 }
 
-async fn register(context: &mut Context, domain: &Domain, file: &Path, publish: bool) -> Outcome {
+async fn register(context: &mut Context, domain: &Face, file: &Path, publish: bool) -> Outcome {
     let label = context.term.pick("核对数据", "Checking the data").to_owned();
     let bar = context.term.bar(&label, 100);
     let progress = std::sync::Arc::new(bar);
@@ -100,7 +101,8 @@ async fn register(context: &mut Context, domain: &Domain, file: &Path, publish: 
         bar.done();
     }
     let mut submission: Submission = submission?;
-    if publish && submission.state == State::Submitted {
+    // Behind a server the authority publishes by itself.
+    if publish && !domain.is_remote() && submission.state == State::Submitted {
         domain.set_dataset_state("authority", &submission.id, State::Approved).await?;
         submission.state = State::Approved;
     }
@@ -138,7 +140,7 @@ pub(crate) async fn model(context: &mut Context, command: ItemCommand) -> Outcom
         checked(context, &checkup);
         return Ok(());
     }
-    let domain = context.domain().await?;
+    let domain = context.face().await?;
     match command {
         ItemCommand::Check { .. } => {}
         ItemCommand::Submit { file } => {
@@ -182,7 +184,7 @@ pub(crate) async fn model(context: &mut Context, command: ItemCommand) -> Outcom
 }
 
 pub(crate) async fn product(context: &mut Context, command: ItemCommand) -> Outcome {
-    let domain = context.domain().await?;
+    let domain = context.face().await?;
     match command {
         ItemCommand::Check { file } => {
             let checkup = domain.check_product(&file).await?;

@@ -61,22 +61,22 @@ pub(crate) async fn state(context: &mut Context, command: StateCommand) -> Outco
     match command {
         StateCommand::Suspend(args) => {
             let (subject, actor) = (args.subject.read()?, context.actor("authority"));
-            let stopped = context.domain().await?.suspend(&actor, &subject, &args.reason).await?;
+            let stopped = context.face().await?.suspend(&actor, &subject, &args.reason).await?;
             show_stopped(context, &stopped);
         }
         StateCommand::End(args) => {
             let (subject, actor) = (args.subject.read()?, context.actor("authority"));
-            let stopped = context.domain().await?.end(&actor, &subject, &args.reason).await?;
+            let stopped = context.face().await?.end(&actor, &subject, &args.reason).await?;
             show_stopped(context, &stopped);
         }
         StateCommand::Withdraw(args) => {
             let (subject, actor) = (args.subject.read()?, context.actor("holder"));
-            let stopped = context.domain().await?.withdraw(&actor, &subject, &args.reason).await?;
+            let stopped = context.face().await?.withdraw(&actor, &subject, &args.reason).await?;
             show_stopped(context, &stopped);
         }
         StateCommand::Resume(args) => {
             let (subject, actor) = (args.subject.read()?, context.actor("authority"));
-            let state = context.domain().await?.resume(&actor, &subject, &args.reason).await?;
+            let state = context.face().await?.resume(&actor, &subject, &args.reason).await?;
             if context.term.is_json() {
                 context.term.json(&json!({ "kind": subject.word(), "id": subject.id(), "state": state }));
             } else {
@@ -85,7 +85,7 @@ pub(crate) async fn state(context: &mut Context, command: StateCommand) -> Outco
         }
         StateCommand::Releases(args) => {
             let (subject, actor) = (args.read()?, context.actor("authority"));
-            let releases = context.domain().await?.releases_on(&actor, &subject).await?;
+            let releases = context.face().await?.releases_on(&actor, &subject).await?;
             if context.term.is_json() {
                 context.term.json(&json!({ "kind": subject.word(), "id": subject.id(), "releases": releases }));
             } else {
@@ -94,7 +94,7 @@ pub(crate) async fn state(context: &mut Context, command: StateCommand) -> Outco
         }
         StateCommand::History(args) => {
             let (subject, actor) = (args.read()?, context.actor("authority"));
-            let changes = context.domain().await?.state_history(&actor, &subject).await?;
+            let changes = context.face().await?.state_history(&actor, &subject).await?;
             if context.term.is_json() {
                 context.term.json(&json!({ "kind": subject.word(), "id": subject.id(), "changes": changes }));
                 return Ok(());

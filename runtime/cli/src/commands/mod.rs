@@ -1,6 +1,8 @@
 //! The commands: arguments in, calls of the domain, answers out. They decide nothing.
 
 pub(crate) mod audit;
+pub(crate) mod credentials;
+mod elsewhere;
 pub(crate) mod home;
 pub(crate) mod items;
 pub(crate) mod lifecycle;
@@ -9,10 +11,13 @@ mod model_try;
 pub(crate) mod proof;
 pub(crate) mod registers;
 mod replay;
+pub(crate) mod serve;
 pub(crate) mod uses;
 pub(crate) mod verify;
 mod witness;
 
+use crate::face::{Face, Remote};
+use crate::remote::RemoteArgs;
 use crate::term::Term;
 use serde_json::json;
 use std::io::Write;
@@ -29,12 +34,41 @@ pub(crate) type Outcome = Result<(), DomainError>;
 pub(crate) struct Context {
     pub(crate) home: PathBuf,
     pub(crate) actor: Option<String>,
+    pub(crate) remote: RemoteArgs,
     pub(crate) term: Term,
 }
 
 impl Context {
-    /// Opens the home's domain.
+    /// The server that was named, for a command that works on one.
+    pub(crate) fn server(&self) -> Result<Option<Remote>, DomainError> {
+        match self.remote.open(self.term.lang())? {
+            None => Ok(None),
+            Some(_) if self.actor.is_some() => Err(usage(
+                "input/as",
+                "--as 只用于本地的域；连接服务器时由令牌表明机构",
+                "--as is for a home here: to a server the token says who acts",
+            )),
+            Some(remote) => Ok(Some(remote)),
+        }
+    }
+
+    /// The domain that the command works on: behind the server that was named, else the home's.
+    pub(crate) async fn face(&self) -> Result<Face, DomainError> {
+        match self.server()? {
+            None => Ok(Face::Local(Box::new(self.domain().await?))),
+            Some(remote) => Ok(Face::Remote(remote)),
+        }
+    }
+
+    /// Opens the home's domain, for a command that works at its machine alone.
     pub(crate) async fn domain(&self) -> Result<Domain, DomainError> {
+        if self.remote.open(self.term.lang())?.is_some() {
+            return Err(usage(
+                "input/local-only",
+                "此命令只能在域所在的机器上使用",
+                "this command works at the domain's machine alone",
+            ));
+        }
         Domain::open(&self.home, clock()).await
     }
 

@@ -130,8 +130,7 @@ pub(crate) fn read_trust(named: &[String]) -> Result<Trust, DomainError> {
 pub(crate) async fn receipt(context: &mut Context, command: ReceiptCommand) -> Outcome {
     match command {
         ReceiptCommand::Show { run } => {
-            let domain = context.domain().await?;
-            let text = domain.receipt(&run).await?;
+            let text = context.face().await?.receipt(&run).await?;
             if context.term.is_json() {
                 let receipt = Receipt::parse(text.as_bytes()).map_err(|_| malformed())?;
                 context.term.json(&receipt.to_json());

@@ -2,14 +2,14 @@
 
 use super::{Context, Draft, Outcome, usage};
 use crate::args::RunArgs;
+use crate::face::Ran;
 use crate::term::{Cell, Column, Table, decimal, plus_minus};
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Float64Type};
 use datafusion::arrow::util::display::array_value_to_string;
 use serde_json::{Value, json};
-use yunei_engine::{DomainError, Format, Released, RunAnswer, RunRequest};
-use yunei_policy::Refusal;
+use yunei_engine::{Format, RunRequest};
 
 /// At most how many rows a terminal is shown.
 const MAX_SHOWN: usize = 200;
@@ -28,7 +28,7 @@ pub(crate) async fn run(context: &mut Context, args: RunArgs) -> Outcome {
     // Where it goes is made sure of before anything is charged.
     let output = args.output.as_deref().map(Draft::create).transpose()?;
     let receipt = args.receipt.as_deref().map(Draft::create).transpose()?;
-    let domain = context.domain().await?;
+    let domain = context.face().await?;
     let request = RunRequest {
         institution: context.actor("operator"),
         product: args.product,
@@ -37,19 +37,19 @@ pub(crate) async fn run(context: &mut Context, args: RunArgs) -> Outcome {
     };
     let label = context.term.pick("在域内运行", "Running inside the domain").to_owned();
     let spinner = context.term.spinner(&label);
-    let answer = domain.run(&request).await;
+    let answer = domain.run(&request, format).await;
     spinner.done();
     let answer = answer?;
     let whole = output.is_none();
     if let (Some(output), Some(format)) = (output, format) {
-        output.finish(&bytes(&answer.released, format)?)?;
+        output.finish(&answer.bytes(format)?)?;
     }
     if let Some(receipt) = receipt {
         receipt.finish(answer.receipt.to_string().as_bytes())?;
     }
     if context.term.is_json() {
-        let rows: Value = serde_json::from_slice(&bytes(&answer.released, Format::Json)?).unwrap_or(Value::Null);
-        let names = answer.released.batch().schema();
+        let rows: Value = serde_json::from_slice(&answer.bytes(Format::Json)?).unwrap_or(Value::Null);
+        let names = answer.batch().schema();
         let names: Vec<&str> = names.fields().iter().map(|f| f.name().as_str()).collect();
         context.term.json(&json!({
             "run": answer.run, "product": request.product, "columns": names, "rows": rows, "repeated": answer.repeated,
@@ -59,14 +59,14 @@ pub(crate) async fn run(context: &mut Context, args: RunArgs) -> Outcome {
     }
     context.term.heading(&request.product);
     if whole {
-        let table = table(&answer.released);
+        let table = table(&answer);
         context.term.table(&table);
     }
     notes(context, &answer);
     Ok(())
 }
 
-fn notes(context: &mut Context, answer: &RunAnswer) {
+fn notes(context: &mut Context, answer: &Ran) {
     let charge = if answer.repeated {
         context
             .term
@@ -81,18 +81,8 @@ fn notes(context: &mut Context, answer: &RunAnswer) {
     context.term.note(&format!("{run}: {}  #{}", answer.run, answer.receipt.index()));
 }
 
-fn bytes(released: &Released, format: Format) -> Result<Vec<u8>, DomainError> {
-    released.write(format).map_err(|_| {
-        DomainError::Failed(Refusal::new(
-            "output/format",
-            "结果不能写成这种格式",
-            "the result can not be written in that form",
-        ))
-    })
-}
-
 /// The released rows with each number beside half the width of its interval.
-pub(crate) fn table(released: &Released) -> Table {
+fn table(released: &Ran) -> Table {
     let batch = released.batch();
     let schema = batch.schema();
     let own: Vec<usize> = (0..released.columns()).collect();

@@ -1,6 +1,6 @@
 //! Verifications, and what belongs to them: batches, indexes, alarms, issuers, consents.
 
-use super::{Context, Draft, Outcome, clock, usage};
+use super::{Context, Draft, Outcome, clock, elsewhere, usage};
 use crate::args::pair;
 use crate::term::{Cell, Column, Mark, Table};
 use crate::verify_args::{ConsentCommand, IssuerCommand, SignArgs, VerifyArgs, VerifyCommand};
@@ -42,6 +42,9 @@ async fn one(context: &mut Context, args: VerifyArgs) -> Outcome {
         consent: args.consent.as_deref().map(token).transpose()?,
     };
     let receipt = args.receipt.as_deref().map(Draft::create).transpose()?;
+    if let Some(remote) = context.server()? {
+        return elsewhere::verify(context, &remote, &request, receipt).await;
+    }
     let domain = context.domain().await?;
     let answer = domain.verify(&request).await;
     domain.close().await;

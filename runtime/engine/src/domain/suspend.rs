@@ -4,7 +4,7 @@ use super::Domain;
 use crate::dates::format_instant;
 use crate::error::DomainError;
 use crate::registry::{NewState, StoreError, Subject};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use yunei_policy::authorise::{Action, ItemFacts, Resource};
 use yunei_policy::scan::personal_data;
 use yunei_policy::words::State;
@@ -33,7 +33,7 @@ pub struct Stopped {
 }
 
 /// A release, as the authority is shown it: who received it, never what it says.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ReleaseView {
     /// The run.
     pub run: String,
@@ -50,7 +50,7 @@ pub struct ReleaseView {
 }
 
 /// A change of state in the history of something.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StateChangeView {
     /// From where.
     pub from: State,
