@@ -410,6 +410,7 @@ pub struct Checkup {
     pub rho: Option<f64>,
     pub columns: Vec<String>,
     pub expected: Vec<Expected>,
+    pub timing: Option<Value>,
 }
 
 /// The error to expect of a released number.
