@@ -126,8 +126,10 @@ pub enum Relation {
         /// The outputs.
         outputs: Vec<Expression>,
     },
-    /// Inner equi-join; the output is the columns of `left`, then of `right`.
+    /// Equi-join; the output is the columns of `left`, then of `right` (of `left` alone for semi- and anti-joins).
     Join {
+        /// Which rows it keeps.
+        kind: JoinKind,
         /// Left rows.
         left: Box<Relation>,
         /// Right rows.
@@ -136,6 +138,11 @@ pub enum Relation {
         on: Vec<(Expression, Expression)>,
         /// A further condition over the output's columns.
         filter: Option<Expression>,
+    },
+    /// All rows of several relations with the same columns (`UNION ALL`); at least one.
+    Union {
+        /// The relations.
+        inputs: Vec<Relation>,
     },
     /// One row per unit: an aggregate below the leaf, grouped by the unit column (and perhaps more).
     /// The output is the keys, then the aggregates.
@@ -147,6 +154,21 @@ pub enum Relation {
         /// The aggregates.
         aggregates: Vec<Aggregate>,
     },
+}
+
+/// Which rows a join keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JoinKind {
+    /// Pairs that meet.
+    Inner,
+    /// Pairs that meet, and left rows that meet nothing, with NULLs.
+    Left,
+    /// Pairs that meet, and right rows that meet nothing, with NULLs.
+    Right,
+    /// Left rows that meet something (`IN (SELECT …)`, `EXISTS`).
+    Semi,
+    /// Left rows that meet nothing (`NOT EXISTS`).
+    Anti,
 }
 
 /// Operators over two values.
@@ -162,10 +184,18 @@ pub enum BinaryOperator {
     Divide,
     /// `%` (NULL where the divisor is 0)
     Modulo,
-    /// `=`, `<>`, `<`, `<=`, `>`, `>=`, `IS [NOT] DISTINCT FROM`
+    /// `<>`, `IS [NOT] DISTINCT FROM`
     Compare,
-    /// `=` alone, which the identifier rules look for
+    /// `=`
     Equal,
+    /// `<`
+    Less,
+    /// `<=`
+    LessOrEqual,
+    /// `>`
+    Greater,
+    /// `>=`
+    GreaterOrEqual,
     /// `AND`
     And,
     /// `OR`
@@ -213,6 +243,8 @@ pub enum Function {
     WidthBucket,
     /// `date_part('field', d)`; the field is given in the facts
     DatePart(DateField),
+    /// `date_trunc('field', d)`: the first day of the year, quarter, month or (Monday's) week
+    DateTrunc(DateField),
     /// `lower(s)`
     Lower,
     /// `upper(s)`
@@ -227,6 +259,20 @@ pub enum Function {
     Concat,
     /// `starts_with(s, prefix)`
     StartsWith,
+    /// `ends_with(s, suffix)`
+    EndsWith,
+    /// `contains(s, part)`
+    Contains,
+    /// `left(s, n)`
+    Left,
+    /// `right(s, n)`
+    Right,
+    /// `ltrim(s)`
+    TrimStart,
+    /// `rtrim(s)`
+    TrimEnd,
+    /// `strpos(s, part)`
+    Position,
 }
 
 /// Fields of `date_part` with their range.
@@ -270,8 +316,10 @@ pub enum Expression {
     Negate(Box<Expression>),
     /// `NOT x`
     Not(Box<Expression>),
-    /// `x IS [NOT] NULL`, `IS [NOT] TRUE` and the like: a truth value, never NULL
+    /// `x IS NULL`, `IS [NOT] TRUE` and the like: a truth value, never NULL
     IsTest(Box<Expression>),
+    /// `x IS NOT NULL`
+    IsNotNull(Box<Expression>),
     /// Two values and an operator.
     Binary {
         /// The operator.
@@ -357,6 +405,11 @@ pub enum AggregateFunction {
     VariancePop,
     /// `STDDEV_POP(x)`
     StddevPop,
+    /// The `q`-quantile of `x`, 0 ≤ q ≤ 1 (the median is 0.5), from a noisy histogram over the range of `x`
+    Quantile {
+        /// Which one.
+        q: f64,
+    },
     /// `MIN(x)`: only below a leaf, per unit
     Min,
     /// `MAX(x)`: only below a leaf, per unit

@@ -6,6 +6,7 @@
 
 pub mod accounting;
 pub mod authorise;
+pub mod calendar;
 pub mod clear;
 pub mod facts;
 mod keys;

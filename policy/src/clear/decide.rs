@@ -160,15 +160,18 @@ fn draft<'f>(
     }
     if leaf.aggregates.is_empty() {
         walk.reasons.push(
-            Refusal::new("aggregate/none", "分组查询须含聚合函数", "groups must be aggregated")
-                .at("GROUP BY")
-                .hint("加入 COUNT(*)", "add COUNT(*)"),
+            Refusal::new("aggregate/none", "分组查询须含聚合函数", "groups must be aggregated").at("GROUP BY").hint(
+                "加入 COUNT(*)；DISTINCT 请改写为 GROUP BY 与 COUNT(*)",
+                "add COUNT(*); write DISTINCT as GROUP BY with COUNT(*)",
+            ),
         );
     }
     let keys = domains(&mut walk, &rows, &leaf.keys, rules.personal().max_cells());
     let open = keys.contains(&KeyDomain::Open);
     let plan = plan(&mut walk, &rows, &leaf.aggregates, open, weights);
-    let reach = reach(&rows, &keys, &plan, demand, rules);
+    let touched = leaf.keys.iter().map(|k| rows.variety(&k.expression)).fold(1, u64::saturating_mul);
+    let reach = reach(&rows, &keys, touched, &plan, demand, rules);
+    check_numbers(&mut walk, &keys, &plan);
     let unit = rows.unit_column();
     let statistical =
         (rows.class == ReleaseClass::Statistical).then(|| statistical::plan(&mut walk, &rows, leaf, &keys));
@@ -177,7 +180,7 @@ fn draft<'f>(
         if !walk.reasons.iter().any(|r| r.code().starts_with("join/")) {
             walk.reasons.push(amplified());
         }
-    } else if statistical.is_none() && unit.is_none() && plan.bounding(&reach).is_some() {
+    } else if statistical.is_none() && !rows.has_unit && plan.bounding(&reach).is_some() {
         walk.reasons.push(
             Refusal::new("unit/lost", "内层查询须保留数据主体列", "the unit column must stay in the inner query")
                 .hint("在子查询的 SELECT 中保留主体列", "keep the unit column in the SELECT of the subquery"),
@@ -185,6 +188,29 @@ fn draft<'f>(
     }
     reasons.append(&mut walk.reasons);
     Some(Draft { leaf, class: rows.class, keys, unit, rows_per_unit: rows.per_unit, reach, plan, open, statistical })
+}
+
+/// At most how many noisy numbers the grid of one leaf may have: each is drawn exactly.
+const MOST_NUMBERS: usize = 200_000;
+
+/// A histogram has a number per bar and cell.
+fn check_numbers(walk: &mut Walk, keys: &[KeyDomain], plan: &Plan) {
+    let cells = keys.iter().try_fold(1usize, |cells, key| match key {
+        KeyDomain::Declared(values) => Some(cells.saturating_mul(values.len())),
+        KeyDomain::Open => None,
+    });
+    let Some(cells) = cells else { return };
+    if plan.has_bars() && cells.saturating_mul(plan.width()) > MOST_NUMBERS {
+        walk.reasons.push(
+            Refusal::new(
+                "group/too-many-numbers",
+                format!("分位数要为每一格计算直方图，合计超过 {MOST_NUMBERS} 个数"),
+                format!("quantiles need a histogram for each cell: more than {MOST_NUMBERS} numbers in all"),
+            )
+            .at("GROUP BY")
+            .hint("减少分组列，或合并为较宽的区间", "group by fewer keys, or by wider bands"),
+        );
+    }
 }
 
 fn amplified() -> Refusal {
@@ -198,12 +224,20 @@ fn amplified() -> Refusal {
 
 /// How far one unit reaches. A limit on its groups is only taken where it makes the noise of some measure smaller: it
 /// costs rows and a pass.
-fn reach(rows: &Rows, keys: &[KeyDomain], plan: &Plan, demand: Option<&PrivacyDemand>, rules: &RuleSet) -> Reach {
+fn reach(
+    rows: &Rows,
+    keys: &[KeyDomain],
+    touched: u64,
+    plan: &Plan,
+    demand: Option<&PrivacyDemand>,
+    rules: &RuleSet,
+) -> Reach {
     let cells = keys.iter().fold(1u64, |cells, key| match key {
         KeyDomain::Declared(values) => cells.saturating_mul(values.len().max(1) as u64),
         KeyDomain::Open => u64::MAX,
     });
-    let natural = cells.min(rows.per_unit).max(1);
+    // `touched`: the groups that a unit's own rows can name; 1 where the keys are constant over them.
+    let natural = cells.min(rows.per_unit).min(touched).max(1);
     let demanded = demand.and_then(|d| d.max_groups);
     let wanted = match (demanded, rows.most_groups) {
         (Some(a), Some(b)) => a.min(b),

@@ -1,7 +1,9 @@
 //! Interval arithmetic over expressions.
 
-use super::value::{Cause, Value, Work, hull, interval, outward, union, within};
-use crate::facts::{BinaryOperator, DateField, Expression, Function, Interval, Kind};
+use super::text::image;
+use super::value::{Cause, Lattice, Value, Work, hull, interval, outward, union, within};
+use crate::calendar::{first_day, year_of};
+use crate::facts::{BinaryOperator, DateField, Expression, Function, Interval, Kind, Literal};
 
 /// The range of every `i32`: arithmetic inside it cannot wrap in any integer type that the engine widens to.
 const SINGLE: f64 = 2_147_483_647.0;
@@ -17,7 +19,7 @@ pub(crate) fn evaluate<'c>(expression: &Expression, column: &dyn Fn(usize) -> Op
         }
         Expression::Negate(x) => negate(&eval(x)),
         Expression::Not(x) => Value::bool().nullable(eval(x).nullable),
-        Expression::IsTest(_) => Value::bool(),
+        Expression::IsTest(_) | Expression::IsNotNull(_) => Value::bool(),
         Expression::Binary { operator, left, right } => binary(*operator, &eval(left), &eval(right)),
         Expression::Between { value, low, high } => {
             Value::bool().nullable(eval(value).nullable || eval(low).nullable || eval(high).nullable)
@@ -30,7 +32,7 @@ pub(crate) fn evaluate<'c>(expression: &Expression, column: &dyn Fn(usize) -> Op
             let mut results: Vec<Value> = branches.iter().map(|(_, result)| eval(result)).collect();
             results.push(match otherwise {
                 Some(x) => eval(x),
-                None => Value::of_literal(&crate::facts::Literal::Null),
+                None => Value::of_literal(&Literal::Null),
             });
             union(results.iter(), work)
         }
@@ -47,7 +49,7 @@ pub(crate) fn evaluate<'c>(expression: &Expression, column: &dyn Fn(usize) -> Op
 
 fn negate(x: &Value) -> Value {
     let range = x.range.clone().and_then(|r| interval(-r.hi(), -r.lo()));
-    arithmetic_result(x.kind, range, x.sure, x.whole, x.nullable)
+    arithmetic_result(x.kind, range, x.sure, x.whole, x.nullable).lattice(x.lattice.negated())
 }
 
 /// A number; `sure` only while integer arithmetic stays where it cannot wrap.
@@ -60,7 +62,9 @@ fn binary(operator: BinaryOperator, a: &Value, b: &Value) -> Value {
     use BinaryOperator as Op;
     let nullable = a.nullable || b.nullable;
     match operator {
-        Op::Compare | Op::Equal | Op::And | Op::Or => Value::bool().nullable(nullable),
+        Op::Compare | Op::Equal | Op::Less | Op::LessOrEqual | Op::Greater | Op::GreaterOrEqual | Op::And | Op::Or => {
+            Value::bool().nullable(nullable)
+        }
         Op::Add | Op::Subtract | Op::Multiply => {
             let whole = a.whole && b.whole;
             let range = both(a, b).and_then(|(x, y)| {
@@ -71,7 +75,13 @@ fn binary(operator: BinaryOperator, a: &Value, b: &Value) -> Value {
                 };
                 outward(lo, hi, whole)
             });
-            arithmetic_result(common_kind(operator, a, b), range, a.sure && b.sure, whole, nullable)
+            let lattice = match operator {
+                _ if !whole => Lattice::ALL,
+                Op::Add => a.lattice.plus(b.lattice),
+                Op::Subtract => a.lattice.plus(b.lattice.negated()),
+                _ => a.lattice.times(b.lattice),
+            };
+            arithmetic_result(common_kind(operator, a, b), range, a.sure && b.sure, whole, nullable).lattice(lattice)
         }
         Op::Divide => divide(a, b),
         Op::Modulo => modulo(a, b),
@@ -151,12 +161,12 @@ fn cast(x: &Value, to: Kind) -> Value {
         (_, Kind::Bool) => Value::bool().nullable(x.nullable || !number),
         (_, Kind::Float) if number => {
             let range = x.range.clone().and_then(|r| outward(r.lo(), r.hi(), x.whole));
-            Value::new(to, range).sure(x.sure).whole(x.whole).nullable(x.nullable)
+            Value::new(to, range).sure(x.sure).whole(x.whole).nullable(x.nullable).lattice(x.whole_lattice())
         }
         (_, _) if number => {
             let range = x.range.clone().and_then(|r| interval(r.lo().trunc(), r.hi().trunc()));
             let nullable = x.nullable || narrow(&range);
-            arithmetic_result(to, range, x.sure, true, nullable)
+            arithmetic_result(to, range, x.sure, true, nullable).lattice(x.whole_lattice())
         }
         _ => Value::new(to, Err(Cause::Text)).nullable(true),
     }
@@ -196,12 +206,21 @@ fn call(function: Function, arguments: &[Value], work: &Work) -> Value {
             };
             Value::new(Kind::Int, range).sure(true).nullable(any_null)
         }
+        (F::DateTrunc(field), [x]) => date_trunc(field, x, work).nullable(any_null),
         (F::DatePart(field), [x]) => {
             Value::new(Kind::Int, date_range(field, x)).sure(x.sure || field != DateField::Year).nullable(any_null)
         }
-        (F::StartsWith, _) => Value::bool().nullable(any_null),
+        (F::StartsWith | F::EndsWith | F::Contains, _) => Value::bool().nullable(any_null),
         (F::CharacterLength, _) => Value::new(Kind::Int, Err(Cause::Function("character_length"))).nullable(any_null),
-        (F::Lower | F::Upper | F::Trim | F::Substring | F::Concat, _) => Value::text(any_null),
+        (F::Position, _) => Value::new(Kind::Int, Err(Cause::Function("strpos"))).nullable(any_null),
+        (
+            F::Lower | F::Upper | F::Trim | F::TrimStart | F::TrimEnd | F::Substring | F::Left | F::Right | F::Concat,
+            _,
+        ) => {
+            let mut text = Value::text(any_null);
+            text.domain = image(function, arguments, work);
+            text
+        }
         // A wrong number of arguments: the engine will not have planned it.
         _ => Value::text(true),
     }
@@ -210,7 +229,7 @@ fn call(function: Function, arguments: &[Value], work: &Work) -> Value {
 fn whole_of(x: &Value, f: fn(f64) -> f64) -> Value {
     let range = x.range.clone().and_then(|r| interval(f(r.lo()), f(r.hi())));
     let kind = if x.kind == Kind::Int { Kind::Int } else { Kind::Float };
-    arithmetic_result(kind, range, x.sure, true, x.nullable)
+    arithmetic_result(kind, range, x.sure, true, x.nullable).lattice(x.whole_lattice())
 }
 
 fn rounded(x: &Value, digits: &Value) -> Value {
@@ -220,6 +239,14 @@ fn rounded(x: &Value, digits: &Value) -> Value {
     };
     // Rounding and truncating move a value by less than one step.
     let step = 10f64.powf(-digits.trunc());
+    if (-15.0..=0.0).contains(&digits) {
+        // Multiples of the step; neither rounding nor truncating passes by one.
+        let range =
+            x.range.clone().and_then(|r| interval((r.lo() / step).floor() * step, (r.hi() / step).ceil() * step));
+        #[allow(clippy::cast_possible_truncation, reason = "at most 10^15")]
+        let lattice = Lattice::multiples(step as i64);
+        return arithmetic_result(kind, range, x.sure, true, x.nullable).lattice(lattice);
+    }
     let range = x.range.clone().and_then(|r| outward(r.lo() - step, r.hi() + step, false));
     arithmetic_result(kind, range, x.sure, digits <= 0.0, x.nullable)
 }
@@ -333,13 +360,42 @@ fn date_range(field: DateField, x: &Value) -> Result<Interval, Cause> {
     }
 }
 
-/// The Gregorian year of a day counted from 1970-01-01 (Hinnant, *chrono-compatible low-level date algorithms*).
-fn year_of(days: f64) -> f64 {
-    let z = days.floor() + 719_468.0;
-    let era = (z / 146_097.0).floor();
-    let doe = z - era * 146_097.0;
-    let yoe = ((doe - (doe / 1_460.0).floor() + (doe / 36_524.0).floor() - (doe / 146_096.0).floor()) / 365.0).floor();
-    let doy = doe - (365.0 * yoe + (yoe / 4.0).floor() - (yoe / 100.0).floor());
-    let march_based_month = ((5.0 * doy + 2.0) / 153.0).floor();
-    yoe + era * 400.0 + if march_based_month >= 10.0 { 1.0 } else { 0.0 }
+/// Days that a truncated date may be enumerated over: about 2,700 years either way.
+const CALENDAR: f64 = 1_000_000.0;
+
+fn date_trunc(field: DateField, x: &Value, work: &Work) -> Value {
+    let range = match &x.range {
+        Ok(r) if r.lo() >= -CALENDAR && r.hi() <= CALENDAR => *r,
+        Ok(_) => return Value::new(Kind::Date, Err(Cause::Overflow)),
+        Err(cause) => return Value::new(Kind::Date, Err(cause.clone())),
+    };
+    #[allow(clippy::cast_possible_truncation, reason = "within CALENDAR")]
+    let (lo, hi) = (range.lo().ceil() as i64, range.hi().floor() as i64);
+    let (Some(first), Some(last)) = (first_day(field, lo), first_day(field, hi)) else {
+        return Value::new(Kind::Date, Err(Cause::Function("date_trunc")));
+    };
+    #[allow(clippy::cast_precision_loss, reason = "within CALENDAR")]
+    let mut value = Value::new(Kind::Date, interval(first as f64, last as f64)).sure(x.sure);
+    // The period after one that begins on `day`: no period is longer than 366 days, and none shorter than its guess.
+    let next = |day: i64| {
+        let least = match field {
+            DateField::Year => 365,
+            DateField::Quarter => 90,
+            DateField::Month => 28,
+            DateField::Week => 7,
+            _ => 1,
+        };
+        (least..=366).find_map(|n| first_day(field, day + n).filter(|d| *d > day))
+    };
+    let periods = std::iter::successors(Some(first), |day| next(*day)).take_while(|day| *day <= last);
+    let days: Vec<_> = periods.take(MOST_PERIODS + 1).collect();
+    if x.sure && days.len() <= MOST_PERIODS && work.take(days.len()) {
+        #[allow(clippy::cast_possible_truncation, reason = "within CALENDAR")]
+        let literals = days.into_iter().map(|d| Literal::Date(d as i32)).collect();
+        value.domain = Some(std::sync::Arc::new(literals));
+    }
+    value
 }
+
+/// At most how many periods a truncated date has a domain of.
+const MOST_PERIODS: usize = 4_000;

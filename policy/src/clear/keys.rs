@@ -2,7 +2,7 @@
 
 use super::KeyDomain;
 use super::relation::{Rows, Walk};
-use super::value::Value;
+use super::value::{Lattice, Value};
 use crate::facts::{GroupKey, Kind, Literal};
 use crate::refusal::Refusal;
 use crate::words::Usage;
@@ -14,7 +14,10 @@ pub(crate) fn size_of(value: &Value) -> Option<u64> {
         return Some(domain.len() as u64 + null.max(u64::from(value.null)));
     }
     let range = value.range.as_ref().ok().filter(|_| value.sure && value.whole)?;
-    let size = range.hi().floor() - range.lo().ceil() + 1.0;
+    #[allow(clippy::cast_precision_loss, reason = "steps that matter are small")]
+    let step = value.lattice.step.max(1) as f64;
+    // One more than there may be: where the steps begin does not matter here.
+    let size = ((range.hi().floor() - range.lo().ceil()) / step).floor() + if step > 1.0 { 2.0 } else { 1.0 };
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "compared first")]
     (0.0..1e15).contains(&size).then_some(size as u64 + null)
 }
@@ -65,7 +68,7 @@ fn domain(value: &Value, max_cells: u32) -> KeyDomain {
     }
     let mut values = match (&value.domain, &value.range) {
         (Some(domain), _) => domain.as_ref().clone(),
-        (None, Ok(range)) => numbers(value.kind, range.lo().ceil(), range.hi().floor()),
+        (None, Ok(range)) => numbers(value.kind, value.lattice, range.lo().ceil(), range.hi().floor()),
         (None, Err(_)) => return KeyDomain::Open,
     };
     if value.nullable {
@@ -76,9 +79,15 @@ fn domain(value: &Value, max_cells: u32) -> KeyDomain {
 
 /// The whole numbers of a range that was checked to be small.
 #[allow(clippy::cast_possible_truncation, reason = "sure integer ranges lie within i32 or were checked to be exact")]
-fn numbers(kind: Kind, lo: f64, hi: f64) -> Vec<Literal> {
+fn numbers(kind: Kind, lattice: Lattice, lo: f64, hi: f64) -> Vec<Literal> {
     let (lo, hi) = (lo as i64, hi as i64);
-    (lo..=hi)
+    let (first, step) = match lattice.step {
+        0 => (lattice.at, i64::MAX),
+        step => (lo + (lattice.at - lo).rem_euclid(step), step),
+    };
+    std::iter::successors(Some(first), |at| at.checked_add(step))
+        .take_while(|at| *at <= hi)
+        .filter(|at| *at >= lo)
         .map(|i| match kind {
             Kind::Bool => Literal::Bool(i != 0),
             Kind::Date => Literal::Date(i as i32),

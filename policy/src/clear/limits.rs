@@ -62,10 +62,14 @@ impl Counter<'_> {
                     stack.push((input, depth + 1));
                     self.expressions(outputs)
                 }
-                Relation::Join { left, right, on, filter } => {
+                Relation::Join { left, right, on, filter, .. } => {
                     stack.push((left, depth + 1));
                     stack.push((right, depth + 1));
                     self.expressions(on.iter().flat_map(|(l, r)| [l, r]).chain(filter))
+                }
+                Relation::Union { inputs } => {
+                    stack.extend(inputs.iter().map(|input| (input, depth + 1)));
+                    None
                 }
                 Relation::PerUnit { input, keys, aggregates } => {
                     stack.push((input, depth + 1));
@@ -112,7 +116,11 @@ fn arguments(aggregates: &[Aggregate]) -> impl Iterator<Item = &Expression> {
 pub(crate) fn each_child<'e>(expression: &'e Expression, f: &mut dyn FnMut(&'e Expression)) {
     match expression {
         Expression::Column(_) | Expression::Literal(_) | Expression::Parameter { .. } => {}
-        Expression::Negate(x) | Expression::Not(x) | Expression::IsTest(x) | Expression::Cast { value: x, .. } => f(x),
+        Expression::Negate(x)
+        | Expression::Not(x)
+        | Expression::IsTest(x)
+        | Expression::IsNotNull(x)
+        | Expression::Cast { value: x, .. } => f(x),
         Expression::Binary { left, right, .. } => {
             f(left);
             f(right);

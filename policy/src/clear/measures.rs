@@ -11,6 +11,9 @@ use crate::words::Usage;
 /// z of a two-sided 95 % interval.
 pub(crate) const Z95: f64 = 1.959_963_984_540_054;
 
+/// At most how many bars the histogram of a quantile has.
+pub(crate) const MOST_BARS: u32 = 64;
+
 /// A measure before its noise is known.
 #[derive(Debug, Clone, PartialEq)]
 struct Draft {
@@ -59,7 +62,7 @@ impl Share {
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     drafts: Vec<Draft>,
-    /// The weight of each draft.
+    /// The weight of each draft that leads a family (see [`Plan::leader`]).
     weights: Vec<u32>,
     estimators: Vec<Estimator>,
     threshold: Option<usize>,
@@ -113,7 +116,11 @@ pub(crate) fn plan(walk: &mut Walk, rows: &Rows, aggregates: &[Aggregate], open_
                 Some(Estimator::Count { rows: plan.rows_of(aggregates, at, value) })
             }
             (AggregateFunction::CountDistinct, Some(_)) if rows.is_unit_column(&aggregate.arguments[0]) => {
-                Some(Estimator::Count { rows: plan.units(rows.per_unit) })
+                Some(Estimator::Count { rows: plan.units(rows.per_unit, None) })
+            }
+            (AggregateFunction::CountDistinct, Some(_)) if rows.unit_where(&aggregate.arguments[0]).is_some() => {
+                let argument = Some(first_with(aggregates, at));
+                Some(Estimator::Count { rows: plan.units(rows.per_unit, argument) })
             }
             (AggregateFunction::CountDistinct, _) => {
                 walk.reasons.push(only_units(aggregate));
@@ -127,6 +134,8 @@ pub(crate) fn plan(walk: &mut Walk, rows: &Rows, aggregates: &[Aggregate], open_
                 walk.reasons.push(unit_model(aggregate));
                 None
             }
+            (AggregateFunction::Quantile { q }, Some(value)) => bounds(value, aggregate, &mut walk.reasons)
+                .map(|range| plan.quantile(first_with(aggregates, at), value, range, *q)),
             (_, Some(value)) => bounds(value, aggregate, &mut walk.reasons)
                 .map(|range| plan.numeric(aggregates, at, value, range, centred[at])),
             (_, None) => {
@@ -138,7 +147,7 @@ pub(crate) fn plan(walk: &mut Walk, rows: &Rows, aggregates: &[Aggregate], open_
         plan.estimators.push(estimator.unwrap_or(Estimator::Count { rows: 0 }));
     }
     if open_keys {
-        plan.threshold = Some(plan.units(rows.per_unit));
+        plan.threshold = Some(plan.units(rows.per_unit, None));
     }
     plan.weigh(weights);
     plan
@@ -153,6 +162,12 @@ fn check_argument(walk: &mut Walk, rows: &Rows, aggregate: &Aggregate) {
     for argument in &aggregate.arguments {
         let distinct_unit = aggregate.function == AggregateFunction::CountDistinct && rows.is_unit_column(argument);
         if distinct_unit {
+            continue;
+        }
+        if let Some(condition) =
+            rows.unit_where(argument).filter(|_| aggregate.function == AggregateFunction::CountDistinct)
+        {
+            walk.check(&rows.origins(condition), Usage::Filter, &aggregate.text);
             continue;
         }
         walk.check(&rows.origins(argument), Usage::Aggregate, &aggregate.text);
@@ -176,12 +191,50 @@ impl Plan {
         self.rows(value.nullable.then(|| first_with(aggregates, at)))
     }
 
-    /// Distinct units; where a unit has one row, rows are units.
-    fn units(&mut self, rows_per_unit: u64) -> usize {
+    /// Distinct units (with an argument: those of which some row has one); where a unit has one row, rows are units.
+    fn units(&mut self, rows_per_unit: u64, argument: Option<(usize, usize)>) -> usize {
         if rows_per_unit <= 1 {
-            return self.rows(None);
+            return self.rows(argument);
         }
-        self.add(Draft { kind: MeasureKind::Units, argument: None, range: (1.0, 1.0), offset: 0.0 })
+        self.add(Draft { kind: MeasureKind::Units, argument, range: (1.0, 1.0), offset: 0.0 })
+    }
+
+    /// A histogram over the range of the argument: one bar per value where it has few, else [`MOST_BARS`] of the same width.
+    fn quantile(&mut self, argument: (usize, usize), value: &Value, range: (f64, f64), q: f64) -> Estimator {
+        let (lo, hi) = match value.whole {
+            true => (range.0.ceil() - 0.5, range.1.floor() + 0.5),
+            false if range.0 < range.1 => range,
+            false => (range.0 - 0.5, range.0 + 0.5),
+        };
+        let values = hi - lo;
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "compared first")]
+        let of = if value.whole && values <= f64::from(MOST_BARS) { values.max(1.0) as u32 } else { MOST_BARS };
+        let bar =
+            |at| Draft { kind: MeasureKind::Bar { at, of }, argument: Some(argument), range: (lo, hi), offset: 0.0 };
+        let first = self.add(bar(0));
+        for at in 1..of {
+            self.add(bar(at));
+        }
+        Estimator::Quantile { first, bars: of as usize, q, lo: range.0, hi: range.1 }
+    }
+
+    /// The first bar of a histogram's bar, itself for every other measure. One row falls into one bar, so that all bars
+    /// together are one vector of counts, charged once.
+    fn leader(&self, at: usize) -> usize {
+        match self.drafts.get(at).map(|d| d.kind) {
+            Some(MeasureKind::Bar { at: bar, .. }) => at.saturating_sub(bar as usize),
+            _ => at,
+        }
+    }
+
+    /// Whether there is a histogram.
+    pub(crate) fn has_bars(&self) -> bool {
+        self.drafts.iter().any(|d| matches!(d.kind, MeasureKind::Bar { .. }))
+    }
+
+    /// How many numbers each cell has.
+    pub(crate) fn width(&self) -> usize {
+        self.drafts.len()
     }
 
     fn numeric(
@@ -226,8 +279,9 @@ impl Plan {
     }
 
     fn shares(&self, share: Share) -> Vec<Share> {
-        let whole = self.weights.iter().map(|w| u64::from(*w)).sum();
-        self.weights.iter().map(|w| share.part(u64::from(*w), whole)).collect()
+        let leads = |at: &usize| self.leader(*at) == *at;
+        let whole = (0..self.weights.len()).filter(leads).map(|at| u64::from(self.weights[at])).sum();
+        (0..self.weights.len()).map(|at| share.part(u64::from(self.weights[self.leader(at)]), whole)).collect()
     }
 
     /// What spending `share` costs in zCDP, rounded up.
@@ -235,7 +289,8 @@ impl Plan {
         if let Share::Rho(rho) = share {
             return Some(rho);
         }
-        let costs = self.shares(share).into_iter().map(Share::cost);
+        let shares = self.shares(share).into_iter().enumerate().filter(|(at, _)| self.leader(*at) == *at);
+        let costs = shares.map(|(_, share)| share.cost());
         costs.map(|rho| rho.map(Rho::units)).sum::<Option<u64>>().map(Rho::from_units)
     }
 
@@ -298,7 +353,7 @@ impl Draft {
     fn measure(&self, reach: &Reach, share: Share) -> Option<Measure> {
         let (lo, hi) = self.range;
         let (least, most, scale) = match self.kind {
-            MeasureKind::Rows | MeasureKind::Units => (0, 1, 0),
+            MeasureKind::Rows | MeasureKind::Units | MeasureKind::Bar { .. } => (0, 1, 0),
             MeasureKind::Sum | MeasureKind::SumOfSquares => {
                 let reach = (lo - self.offset).abs().max((hi - self.offset).abs());
                 let square = self.kind == MeasureKind::SumOfSquares;
@@ -385,6 +440,8 @@ impl Estimator {
             Estimator::Sum { sum, rows } => [Some(sum), rows, None],
             Estimator::Avg { sum, rows } => [Some(sum), Some(rows), None],
             Estimator::Variance { sum, squares, rows, .. } => [Some(sum), Some(squares), Some(rows)],
+            // The first bar stands for all.
+            Estimator::Quantile { first, .. } => [Some(first), None, None],
         }
     }
 }
@@ -418,6 +475,12 @@ pub(crate) fn expected(
                 let h = reach(sum);
                 let variance = sigma(squares).hypot(2.0 * h * sigma(sum)).hypot(h * h * sigma(rows));
                 HalfWidth::OverRows(Z95 * if root { variance / h.max(f64::MIN_POSITIVE) } else { variance })
+            }
+            // The rank errs by the noise of half the bars; were the values spread evenly, that much of the range.
+            Estimator::Quantile { first, bars, lo, hi, .. } => {
+                #[allow(clippy::cast_precision_loss, reason = "few bars")]
+                let rank = sigma(first) * (bars as f64).sqrt() / 2.0;
+                HalfWidth::OverRows(Z95 * rank * (hi - lo))
             }
         };
         ExpectedError { leaf, aggregate, text: facts.text.clone(), half_width }
@@ -511,7 +574,10 @@ fn min_max(aggregate: &Aggregate) -> Refusal {
         format!("{} would tell the value of a single unit", aggregate.text),
     )
     .at(&aggregate.text)
-    .hint("改用 AVG，或按区间分组计数", "use AVG, or count by bands")
+    .hint(
+        "改用 AVG、MEDIAN 或 APPROX_PERCENTILE_CONT(x, 0.95)，或按区间分组计数",
+        "use AVG, MEDIAN or APPROX_PERCENTILE_CONT(x, 0.95), or count by bands",
+    )
 }
 
 fn unit_model(aggregate: &Aggregate) -> Refusal {

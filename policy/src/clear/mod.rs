@@ -13,6 +13,7 @@ mod measures;
 mod per_unit;
 mod relation;
 mod statistical;
+mod text;
 mod usage;
 mod value;
 
@@ -134,7 +135,8 @@ impl LeafClearance {
         &self.keys
     }
 
-    /// The position of the unit column in the leaf's input. Always given where [`bounding`](Self::bounding) is.
+    /// The position of the unit column in the leaf's input; `None` where the query projects it away, though it stands further
+    /// below: the engine carries it up where [`bounding`](Self::bounding) asks for it.
     pub fn unit(&self) -> Option<usize> {
         self.unit
     }
@@ -194,7 +196,8 @@ impl Bounding {
         self.max_groups
     }
 
-    /// How many rows' worth one unit may contribute to one group (already inside [`Measure::per_group`]).
+    /// How many rows' worth one unit may contribute to one group (already inside [`Measure::per_group`]). Where the leaf has
+    /// a histogram ([`MeasureKind::Bar`]), it holds for all its bars together.
     pub fn max_rows_per_group(&self) -> u32 {
         self.max_rows_per_group
     }
@@ -205,12 +208,21 @@ impl Bounding {
 pub enum MeasureKind {
     /// 1 per row (with an argument: per row where it is not NULL).
     Rows,
-    /// 1 per distinct unit.
+    /// 1 per distinct unit (with an argument: per unit that has a row where it is not NULL).
     Units,
     /// The argument less the offset; rows where it is NULL count nothing.
     Sum,
     /// The square of the argument less the offset; rows where it is NULL count nothing.
     SumOfSquares,
+    /// 1 per row whose argument falls into bar `at` of a histogram of `of` bars over `[lo, hi]` (see [`Measure::bar_of`]).
+    /// The bars of one histogram follow one another. One row falls into one of them: where contributions are bounded, a
+    /// unit's rows in all the bars of a group together are at most [`Bounding::max_rows_per_group`].
+    Bar {
+        /// Which bar.
+        at: u32,
+        /// How many there are.
+        of: u32,
+    },
 }
 
 /// One whole-number sum per cell, with the noise that it gets.
@@ -332,9 +344,32 @@ impl Measure {
         let grid = 2f64.powi(self.scale);
         match self.kind {
             MeasureKind::Rows | MeasureKind::Units => 1,
+            MeasureKind::Bar { at, .. } => i64::from(self.bar_of(value) == Some(at)),
             MeasureKind::Sum => (centred * grid).round_ties_even() as i64,
             MeasureKind::SumOfSquares => (centred * centred * grid).round_ties_even() as i64,
         }
+    }
+}
+
+impl Measure {
+    /// The bar that a value falls into, where this is a bar of a histogram: values outside of its range count in the first or
+    /// last one, NaN in none. As with [`contribution`](Self::contribution), the engine's form must agree bit by bit.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped first")]
+    pub fn bar_of(&self, value: f64) -> Option<u32> {
+        let MeasureKind::Bar { of, .. } = self.kind else { return None };
+        if value.is_nan() {
+            return None;
+        }
+        let bar = ((value - self.lo) / (self.hi - self.lo) * f64::from(of)).floor();
+        Some(bar.clamp(0.0, f64::from(of.saturating_sub(1))) as u32)
+    }
+}
+
+impl LeafClearance {
+    /// The measures that an aggregate's number is made of. Numbers of one leaf that share none have independent noise, and so
+    /// have numbers of different leaves and of different cells.
+    pub fn measures_of(&self, aggregate: usize) -> Vec<usize> {
+        self.estimators.get(aggregate).map_or(Vec::new(), |e| e.measures().into_iter().flatten().collect())
     }
 }
 
@@ -345,6 +380,7 @@ pub(crate) enum Estimator {
     Sum { sum: usize, rows: Option<usize> },
     Avg { sum: usize, rows: usize },
     Variance { sum: usize, squares: usize, rows: usize, sample: bool, root: bool },
+    Quantile { first: usize, bars: usize, q: f64, lo: f64, hi: f64 },
 }
 
 /// The rule for open keys: the noisy number of units must reach `tau`.

@@ -40,6 +40,7 @@ pub(crate) fn aggregate(rows: &Rows, aggregate: &Aggregate, unit_alone: bool, re
             Value::new(Kind::Float, range).nullable(x.nullable)
         }
         (F::Min | F::Max, Some(x)) => x,
+        (F::Quantile { .. }, Some(x)) => Value::new(Kind::Float, x.range.clone()).nullable(x.nullable),
         (F::Variance | F::VariancePop | F::Stddev | F::StddevPop, Some(x)) => spread(&aggregate.function, &x),
         (F::UnitModel { output, .. }, _) => {
             if !unit_alone {
@@ -65,7 +66,7 @@ pub(crate) fn aggregate(rows: &Rows, aggregate: &Aggregate, unit_alone: bool, re
         }
         (_, None) => Value::text(true),
     };
-    Column { value, origins, unit: false }
+    Column { value, origins, unit: false, variety: rows.per_unit }
 }
 
 /// Popoviciu 1935: the variance of values in `[lo, hi]` is at most ((hi − lo)/2)²; n/(n − 1) ≤ 2 for samples.

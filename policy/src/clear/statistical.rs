@@ -9,7 +9,7 @@ use super::KeyDomain;
 use super::relation::{Rows, Walk};
 use super::{ExpectedError, HalfWidth, LeafClearance};
 use crate::accounting::Charge;
-use crate::facts::{Aggregate, AggregateFunction, BinaryOperator, Expression, Kind, Leaf, Relation};
+use crate::facts::{Aggregate, AggregateFunction, BinaryOperator, Expression, JoinKind, Kind, Leaf, Relation};
 use crate::refusal::Refusal;
 use crate::rules::StatisticalRules;
 use crate::statistical::MAX_ENTRIES;
@@ -115,13 +115,19 @@ impl StatisticalLeaf {
         match (&aggregate.function, aggregate.arguments.first()) {
             (F::Count, None) => Output::Rows,
             (F::Count, Some(x)) => self.rows_of(rows, aggregates, at, x).map_or(Output::Rows, Output::Variable),
-            (F::CountDistinct, _) => Output::Units,
+            (F::CountDistinct, x) => {
+                // `COUNT(DISTINCT unit) FILTER (…)` would choose units inside the number.
+                if x.is_some_and(|x| rows.unit_where(x).is_some()) {
+                    walk.reasons.push(not_plain(aggregate));
+                }
+                Output::Units
+            }
             (F::Sum, Some(x)) => self.sum(walk, rows, aggregates, at, x).map_or(Output::Rows, Output::Variable),
             (F::Avg, Some(x)) => {
                 let counted = self.rows_of(rows, aggregates, at, x);
                 self.sum(walk, rows, aggregates, at, x).map_or(Output::Rows, |sum| Output::Mean(sum, counted))
             }
-            (F::Variance | F::VariancePop | F::Stddev | F::StddevPop, _) => {
+            (F::Variance | F::VariancePop | F::Stddev | F::StddevPop | F::Quantile { .. }, _) => {
                 walk.reasons.push(no_spread(aggregate));
                 Output::Rows
             }
@@ -205,6 +211,8 @@ fn is_plain_column(relation: &Relation, at: usize) -> bool {
     use AggregateFunction as F;
     match relation {
         Relation::Scan(_) => true,
+        // Refused under disclosure control (`statistical/union`).
+        Relation::Union { .. } => false,
         Relation::Filter { input, .. } => is_plain_column(input, at),
         Relation::Project { input, outputs } => outputs.get(at).is_some_and(|x| is_plain(input, x)),
         Relation::Join { left, right, .. } => match width(left) {
@@ -231,6 +239,8 @@ fn width(relation: &Relation) -> Option<usize> {
         Relation::Scan(scan) => Some(scan.columns.len()),
         Relation::Filter { input, .. } => width(input),
         Relation::Project { outputs, .. } => Some(outputs.len()),
+        Relation::Union { inputs } => width(inputs.first()?),
+        Relation::Join { kind: JoinKind::Semi | JoinKind::Anti, left, .. } => width(left),
         Relation::Join { left, right, .. } => Some(width(left)? + width(right)?),
         Relation::PerUnit { keys, aggregates, .. } => Some(keys.len() + aggregates.len()),
     }
@@ -240,14 +250,26 @@ fn width(relation: &Relation) -> Option<usize> {
 fn check_joins(walk: &mut Walk, relation: &Relation) {
     match relation {
         Relation::Scan(_) => {}
+        Relation::Union { inputs } => inputs.iter().for_each(|input| check_joins(walk, input)),
         Relation::Filter { input, .. } | Relation::Project { input, .. } | Relation::PerUnit { input, .. } => {
             check_joins(walk, input);
         }
-        Relation::Join { left, right, .. } => {
+        Relation::Join { kind, left, right, .. } => {
             let mut aside = Walk::new(Rc::clone(walk.work()));
             let sides = [aside.rows(left), aside.rows(right)];
             let several = |s: &Rows| s.per_unit > 1;
             let private = sides.iter().all(|s| s.private.is_some());
+            if private && *kind != JoinKind::Inner {
+                walk.reasons.push(
+                    Refusal::new(
+                        "statistical/join-kind",
+                        "统计类数据集之间只能用 INNER JOIN",
+                        "datasets under disclosure control are put together by INNER JOIN only",
+                    )
+                    .at("JOIN")
+                    .hint("请改写为按主体列的 INNER JOIN", "write INNER JOIN on the unit column"),
+                );
+            }
             if sides.iter().any(|s| several(s) && (private || s.private.is_none())) {
                 walk.reasons.push(
                     Refusal::new(

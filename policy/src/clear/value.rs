@@ -43,6 +43,8 @@ pub(crate) struct Value {
     pub(crate) sure: bool,
     /// Whether the value is a whole number.
     pub(crate) whole: bool,
+    /// Which whole numbers, where it is one.
+    pub(crate) lattice: Lattice,
     pub(crate) nullable: bool,
     /// Whether it is the literal NULL.
     pub(crate) null: bool,
@@ -56,7 +58,17 @@ impl Value {
             Ok(r) if r.lo() < -HUGE || r.hi() > HUGE => Err(Cause::Overflow),
             other => other,
         };
-        Self { kind, range, sure: false, whole: kind != Kind::Float, nullable: false, null: false, domain: None }
+        let lattice = Lattice::ALL;
+        Self {
+            kind,
+            range,
+            sure: false,
+            whole: kind != Kind::Float,
+            lattice,
+            nullable: false,
+            null: false,
+            domain: None,
+        }
     }
 
     pub(crate) fn bool() -> Self {
@@ -75,6 +87,54 @@ impl Value {
 
     pub(crate) fn whole(mut self, whole: bool) -> Self {
         self.whole = self.kind != Kind::Float || (whole && within(&self.range, EXACT_SINGLE));
+        self
+    }
+
+    pub(crate) fn lattice(mut self, lattice: Lattice) -> Self {
+        self.lattice = lattice;
+        self
+    }
+
+    /// Its lattice as far as it holds of a whole number made from it by rounding.
+    pub(crate) fn whole_lattice(&self) -> Lattice {
+        if self.whole { self.lattice } else { Lattice::ALL }
+    }
+
+    /// The value where a condition has found it to be no less than `lo` and no more than `hi`, and so not NULL.
+    pub(crate) fn between(mut self, lo: Option<f64>, hi: Option<f64>) -> Self {
+        self.nullable = false;
+        let (lo, hi) = match &self.range {
+            Ok(r) => (lo.map_or(r.lo(), |lo| lo.max(r.lo())), hi.map_or(r.hi(), |hi| hi.min(r.hi()))),
+            Err(_) => match (lo, hi) {
+                (Some(lo), Some(hi)) => (lo, hi),
+                _ => return self,
+            },
+        };
+        // A condition that nothing meets: the range stays, whatever it is.
+        if let Ok(range) = interval(lo, hi) {
+            if let Some(domain) = &self.domain {
+                let inside = |l: &Literal| number_of(l).is_none_or(|x| lo <= x && x <= hi);
+                self.domain = Some(Arc::new(domain.iter().filter(|l| inside(l)).cloned().collect()));
+            }
+            self.range = Ok(range);
+        }
+        self
+    }
+
+    /// The value where a condition has found it to be one of `values`.
+    pub(crate) fn among(mut self, values: &[Literal]) -> Self {
+        self.nullable = false;
+        if values.iter().any(|l| kind_of(l) != self.kind) {
+            return self;
+        }
+        let known = self.domain.as_ref().map(|d| d.iter().map(Ordered::of).collect::<BTreeSet<_>>());
+        let kept =
+            without_null(values).into_iter().filter(|l| known.as_ref().is_none_or(|k| k.contains(&Ordered::of(l))));
+        let kept: Vec<Literal> = kept.collect();
+        if let Some(range) = range_of(&kept) {
+            self = self.between(Some(range.lo()), Some(range.hi()));
+        }
+        self.domain = Some(Arc::new(kept));
         self
     }
 
@@ -123,6 +183,11 @@ impl Value {
         value.nullable = value.null;
         value.whole = number_of(literal).is_some_and(|x| x.fract() == 0.0 && x.abs() <= EXACT_SINGLE) || value.whole;
         value.domain = Some(Arc::new(without_null(std::slice::from_ref(literal))));
+        if let Some(x) = number_of(literal).filter(|x| x.fract() == 0.0 && x.abs() <= EXACT) {
+            #[allow(clippy::cast_possible_truncation, reason = "within 2^53")]
+            let at = x as i64;
+            value.lattice = Lattice { step: 0, at };
+        }
         value
     }
 
@@ -139,6 +204,58 @@ impl Value {
     }
 }
 
+/// The whole numbers `at + k * step` for any whole `k`; of step 0 only `at`. Bands such as `floor(age / 10) * 10` are told
+/// by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lattice {
+    pub(crate) step: i64,
+    pub(crate) at: i64,
+}
+
+impl Lattice {
+    /// All whole numbers.
+    pub(crate) const ALL: Self = Self { step: 1, at: 0 };
+
+    /// The multiples of `step`, which is at least 1.
+    pub(crate) fn multiples(step: i64) -> Self {
+        Self { step: step.max(1), at: 0 }
+    }
+
+    fn of(step: Option<i64>, at: Option<i64>) -> Self {
+        match (step, at) {
+            (Some(0), Some(at)) => Self { step: 0, at },
+            (Some(step), Some(at)) => Self { step, at: at.rem_euclid(step) },
+            _ => Self::ALL,
+        }
+    }
+
+    pub(crate) fn negated(self) -> Self {
+        Self::of(Some(self.step), self.at.checked_neg())
+    }
+
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self::of(gcd(Some(self.step), Some(other.step)), self.at.checked_add(other.at))
+    }
+
+    pub(crate) fn times(self, other: Self) -> Self {
+        let cross = gcd(self.step.checked_mul(other.at), other.step.checked_mul(self.at));
+        Self::of(gcd(cross, self.step.checked_mul(other.step)), self.at.checked_mul(other.at))
+    }
+
+    fn union(self, other: Self) -> Self {
+        let apart = self.at.checked_sub(other.at);
+        Self::of(gcd(gcd(Some(self.step), Some(other.step)), apart), Some(self.at))
+    }
+}
+
+fn gcd(a: Option<i64>, b: Option<i64>) -> Option<i64> {
+    let (mut a, mut b) = (a?.checked_abs()?, b?.checked_abs()?);
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    Some(a)
+}
+
 /// How many domain values an analysis may still copy. A plan can name the same large domain thousands of times; when this
 /// is used up, further domains count as unknown, which is always safe: their keys are open.
 #[derive(Debug)]
@@ -150,7 +267,7 @@ impl Work {
         Self(Cell::new(200_000))
     }
 
-    fn take(&self, values: usize) -> bool {
+    pub(crate) fn take(&self, values: usize) -> bool {
         let left = self.0.get();
         self.0.set(left.saturating_sub(values));
         left >= values
@@ -178,6 +295,7 @@ pub(crate) fn union<'a>(values: impl Iterator<Item = &'a Value> + Clone, work: &
         };
         all.sure &= v.sure;
         all.whole &= v.whole;
+        all.lattice = all.lattice.union(v.lattice);
     }
     // A domain across kinds is what the engine's coercion makes of it, which is not known here.
     all.domain = if one_kind { merged(real.map(|v| v.domain.as_ref()), work) } else { None };
@@ -207,7 +325,7 @@ fn merged<'a>(domains: impl Iterator<Item = Option<&'a Arc<Vec<Literal>>>>, work
     Some(Arc::new(all.cloned().collect()))
 }
 
-fn without_null(values: &[Literal]) -> Vec<Literal> {
+pub(crate) fn without_null(values: &[Literal]) -> Vec<Literal> {
     let mut seen = BTreeSet::new();
     values.iter().filter(|v| **v != Literal::Null && seen.insert(Ordered::of(v))).cloned().collect()
 }

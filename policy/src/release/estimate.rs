@@ -1,6 +1,6 @@
 //! Estimates and their intervals from noisy sums.
 
-use super::Estimate;
+use super::{Bar, Estimate, quantile};
 use crate::clear::{Estimator, Measure, Noise};
 
 /// Standard normal quantiles of two-sided intervals: 95 %, and 95 % shared by two and by three statements (Bonferroni).
@@ -108,7 +108,27 @@ pub(crate) fn estimate(estimator: &Estimator, sums: &[Noisy]) -> Estimate {
             let estimate = variance(&sums[sum], &sums[squares], &sums[rows], sample);
             if root { square_root(estimate) } else { estimate }
         }
+        Estimator::Quantile { first, bars, q, lo, hi } => from_histogram(&sums[first..first + bars], q, (lo, hi)),
     }
+}
+
+/// A quantile, from the noisy counts of the bars; it stays in the range of the argument.
+#[allow(clippy::cast_precision_loss, reason = "few bars")]
+fn from_histogram(counts: &[Noisy], q: f64, (least, most): (f64, f64)) -> Estimate {
+    let unknown = Estimate { value: None, low: least, high: most };
+    let Some(first) = counts.first() else { return unknown };
+    let edge = |at: usize| first.lo + (first.hi - first.lo) * (at as f64 / counts.len() as f64);
+    let bars = counts.iter().enumerate().map(|(at, n)| Bar {
+        lo: edge(at),
+        hi: edge(at + 1),
+        count: around(n.value, n.half(1)),
+    });
+    let within = |x: f64| x.clamp(least, most);
+    quantile(&bars.collect::<Vec<_>>(), q).map_or(unknown, |of| Estimate {
+        value: of.value.map(within),
+        low: within(of.low),
+        high: within(of.high),
+    })
 }
 
 fn around(value: f64, half: f64) -> Estimate {

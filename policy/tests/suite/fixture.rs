@@ -150,7 +150,7 @@ pub(crate) fn project(input: Relation, outputs: Vec<Expression>) -> Relation {
 }
 
 pub(crate) fn join(left: Relation, right: Relation, on: Vec<(Expression, Expression)>) -> Relation {
-    Relation::Join { left: Box::new(left), right: Box::new(right), on, filter: None }
+    Relation::Join { kind: JoinKind::Inner, left: Box::new(left), right: Box::new(right), on, filter: None }
 }
 
 pub(crate) fn aggregate(text: &str, function: AggregateFunction, arguments: Vec<Expression>) -> Aggregate {

@@ -24,7 +24,21 @@ fn kinds() -> impl Strategy<Value = Kind> {
 
 fn operators() -> impl Strategy<Value = BinaryOperator> {
     use BinaryOperator::*;
-    proptest::sample::select(vec![Add, Subtract, Multiply, Divide, Modulo, Compare, Equal, And, Or])
+    proptest::sample::select(vec![
+        Add,
+        Subtract,
+        Multiply,
+        Divide,
+        Modulo,
+        Compare,
+        Equal,
+        Less,
+        LessOrEqual,
+        Greater,
+        GreaterOrEqual,
+        And,
+        Or,
+    ])
 }
 
 fn functions() -> impl Strategy<Value = Function> {
@@ -58,6 +72,15 @@ fn functions() -> impl Strategy<Value = Function> {
         DatePart(DateField::Year),
         DatePart(DateField::Week),
         DatePart(DateField::DayOfYear),
+        DateTrunc(DateField::Year),
+        DateTrunc(DateField::Month),
+        DateTrunc(DateField::Week),
+        DateTrunc(DateField::DayOfYear),
+        Left,
+        Right,
+        TrimStart,
+        Position,
+        Contains,
     ])
 }
 
@@ -79,6 +102,7 @@ fn expressions() -> impl Strategy<Value = Expression> {
             1 => boxed.clone().prop_map(Expression::Negate),
             1 => boxed.clone().prop_map(Expression::Not),
             1 => boxed.clone().prop_map(Expression::IsTest),
+            1 => boxed.clone().prop_map(Expression::IsNotNull),
             1 => (boxed.clone(), kinds()).prop_map(|(value, to)| Expression::Cast { value, to }),
             1 => (boxed.clone(), boxed.clone(), boxed.clone())
                 .prop_map(|(value, low, high)| Expression::Between { value, low, high }),
@@ -102,6 +126,8 @@ fn aggregates() -> impl Strategy<Value = Aggregate> {
         Stddev,
         VariancePop,
         StddevPop,
+        Quantile { q: 0.5 },
+        Quantile { q: f64::NAN },
         Min,
         Max,
         UnitModel { model: "m@1".into(), output },
@@ -129,18 +155,32 @@ fn scans() -> impl Strategy<Value = Scan> {
 
 fn relations() -> impl Strategy<Value = Relation> {
     scans().prop_map(Relation::Scan).prop_recursive(4, 10, 2, |inner| {
-        let boxed = inner.prop_map(Box::new);
+        let boxed = inner.clone().prop_map(Box::new);
         let list = || prop::collection::vec(expressions(), 0..4);
         prop_oneof![
             (boxed.clone(), expressions()).prop_map(|(input, predicate)| Relation::Filter { input, predicate }),
             (boxed.clone(), list()).prop_map(|(input, outputs)| Relation::Project { input, outputs }),
             (
+                proptest::sample::select(vec![
+                    JoinKind::Inner,
+                    JoinKind::Left,
+                    JoinKind::Right,
+                    JoinKind::Semi,
+                    JoinKind::Anti
+                ]),
                 boxed.clone(),
                 boxed.clone(),
                 prop::collection::vec((expressions(), expressions()), 0..3),
                 prop::option::of(expressions())
             )
-                .prop_map(|(left, right, on, filter)| Relation::Join { left, right, on, filter }),
+                .prop_map(|(kind, left, right, on, filter)| Relation::Join {
+                    kind,
+                    left,
+                    right,
+                    on,
+                    filter
+                }),
+            prop::collection::vec(inner, 0..3).prop_map(|inputs| Relation::Union { inputs }),
             (boxed, list(), prop::collection::vec(aggregates(), 0..3))
                 .prop_map(|(input, keys, aggregates)| Relation::PerUnit { input, keys, aggregates }),
         ]

@@ -1,15 +1,18 @@
 //! Execution of the private leaves: the only place where a run opens data.
 
+use crate::bound::{Cells, ROWS_MEMORY, sum_cells};
 use crate::functions::failed;
-use crate::plan::{Planned, measure_plan};
+use crate::plan::{Planned, Prepared, PrivateLeaf};
 use crate::statistical::{self, UnitCells};
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray};
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{DataType, Date32Type, Decimal128Type, Int64Type};
+use datafusion::arrow::datatypes::{DataType, Date32Type, Decimal128Type, Float64Type, Int64Type};
 use datafusion::common::Result;
-use datafusion::physical_plan::collect;
+use datafusion::execution::TaskContext;
 use std::fmt;
+use std::sync::Arc;
 use yunei_audit::Recorded;
+use yunei_policy::clear::{KeyDomain, LeafClearance};
 use yunei_policy::facts::Literal;
 use yunei_policy::release::{RawCell, Seed};
 
@@ -124,7 +127,7 @@ fn commit_sums(leaves: &[LeafCells], seed: &[u8; 32]) -> String {
 
 async fn execute_leaf(
     planned: &Planned,
-    leaf: &crate::plan::PrivateLeaf,
+    leaf: &PrivateLeaf,
     index: usize,
     seed: &[u8; 32],
     unit_key: [u8; 32],
@@ -133,41 +136,48 @@ async fn execute_leaf(
     if clearance.statistical().is_some() {
         return Ok(LeafCells::Units(statistical::execute_leaf(planned, leaf, clearance, unit_key).await?));
     }
-    let plan = measure_plan(leaf, clearance, pick_seed(seed, index))?;
-    let state = planned.state();
-    let physical = state.create_physical_plan(&plan).await?;
-    let batches = collect(physical, state.task_ctx()).await?;
-    let (keys, measures) = (clearance.keys().len(), clearance.measures().len());
-    let mut cells = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
-    for batch in &batches {
-        cells_of(batch, keys, measures, &mut cells)?;
-    }
-    Ok(LeafCells::Sums(cells))
+    let prepared = planned.prepared().get(index).and_then(Option::as_ref).ok_or_else(failed)?;
+    let context = planned.state().task_ctx();
+    cells_of(prepared, clearance, &context, &leaf_seed(seed, index), ROWS_MEMORY).await.map(LeafCells::Sums)
 }
 
-/// The seed of the choice of groups: apart from that of the noise.
-fn pick_seed(seed: &[u8; 32], leaf: usize) -> u64 {
-    let digest = crate::digest::sha256_parts("yunei/pick/1", &[seed, &(leaf as u64).to_le_bytes()]);
-    u64::from_le_bytes(digest[..8].try_into().expect("eight bytes"))
+/// The exact sums of one leaf.
+pub(crate) async fn cells_of(
+    prepared: &Prepared,
+    clearance: &LeafClearance,
+    context: &Arc<TaskContext>,
+    seed: &[u8; 32],
+    memory: usize,
+) -> Result<Vec<RawCell>> {
+    let Cells { keys, sums, width } = sum_cells(&prepared.rows, context, &prepared.shape, seed, memory).await?;
+    if width != clearance.measures().len() {
+        return Err(failed());
+    }
+    let keys = keys
+        .iter()
+        .zip(clearance.keys())
+        .map(|(column, domain)| Ok(literals_of(column)?.into_iter().map(|l| in_domain(l, domain)).collect::<Vec<_>>()))
+        .collect::<Result<Vec<_>>>()?;
+    let cells = sums.chunks_exact(width.max(1)).enumerate();
+    Ok(cells
+        .map(|(at, sums)| RawCell { key: keys.iter().map(|k| k[at].clone()).collect(), sums: sums.to_vec() })
+        .collect())
 }
 
-fn cells_of(batch: &RecordBatch, keys: usize, measures: usize, cells: &mut Vec<RawCell>) -> Result<()> {
-    let sums = (0..measures)
-        .map(|m| {
-            let column = batch.column_by_name(&format!("m{m}")).ok_or_else(failed)?;
-            sums_of(column)
-        })
-        .collect::<Result<Vec<_>>>()?;
-    let key_columns = (0..keys)
-        .map(|k| batch.column_by_name(&format!("k{k}")).ok_or_else(failed).and_then(literals_of))
-        .collect::<Result<Vec<_>>>()?;
-    for row in 0..batch.num_rows() {
-        cells.push(RawCell {
-            key: key_columns.iter().map(|c| c[row].clone()).collect(),
-            sums: sums.iter().map(|s| s[row]).collect(),
-        });
+/// The seed of one leaf's bounding: apart from that of the noise.
+fn leaf_seed(seed: &[u8; 32], leaf: usize) -> [u8; 32] {
+    crate::digest::sha256_parts("yunei/bound/1", &[seed, &(leaf as u64).to_le_bytes()])
+}
+
+/// A whole number is one whether the engine computed it as integer or as floating point; its domain says which is meant.
+fn in_domain(literal: Literal, domain: &KeyDomain) -> Literal {
+    let KeyDomain::Declared(values) = domain else { return literal };
+    let meant = values.iter().find(|v| **v != Literal::Null);
+    match (literal, meant) {
+        (Literal::Float(x), Some(Literal::Int(_))) if x.fract() == 0.0 && x.abs() < 9e15 => Literal::Int(x as i64),
+        (Literal::Int(x), Some(Literal::Float(_))) => Literal::Float(x as f64),
+        (literal, _) => literal,
     }
-    Ok(())
 }
 
 pub(crate) fn sums_of(column: &ArrayRef) -> Result<Vec<i128>> {
@@ -188,6 +198,11 @@ pub(crate) fn literals_of(column: &ArrayRef) -> Result<Vec<Literal>> {
         t if t.is_integer() => {
             let array = to(&DataType::Int64)?;
             array.as_primitive::<Int64Type>().iter().map(|v| v.map_or(Literal::Null, Literal::Int)).collect()
+        }
+        DataType::Float32 | DataType::Float64 | DataType::Decimal128(..) | DataType::Decimal256(..) => {
+            let array = to(&DataType::Float64)?;
+            let floats = array.as_primitive::<Float64Type>().iter();
+            floats.map(|v| v.filter(|v| !v.is_nan()).map_or(Literal::Null, Literal::Float)).collect()
         }
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
             let array = to(&DataType::Utf8)?;

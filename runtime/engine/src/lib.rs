@@ -4,6 +4,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod bound;
 pub mod catalogue;
 pub mod dates;
 mod digest;
@@ -12,7 +13,11 @@ mod error;
 mod execute;
 mod functions;
 mod home;
+#[cfg(test)]
+mod laws;
 mod logkeys;
+#[doc(hidden)]
+pub mod measure;
 pub mod pipeline;
 mod plan;
 pub mod product;

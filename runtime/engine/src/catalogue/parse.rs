@@ -260,8 +260,11 @@ fn unit<'d>(reader: &mut Reader<'d>, dataset: &Section<'d>) -> Option<DraftUnit<
     let keys = ["kind", "column", "most_rows", "most_groups"];
     let section = reader.section(dataset, "unit", &keys, Required)?;
     let kind = reader.choice(&section, "kind", UNIT_KINDS, Required)?;
+    // The rows of an open table may be about nobody and still have a key, on which others may join it.
+    let has_key = kind == UnitKind::None && reader.item(&section, "column", Optional).is_some();
     if kind == UnitKind::None {
-        for key in ["column", "most_rows", "most_groups"] {
+        let without: &[&str] = if has_key { &["most_groups"] } else { &["most_rows", "most_groups"] };
+        for key in without.iter().copied() {
             if let Some(item) = reader.item(&section, key, Optional) {
                 reader.fault(
                     Refusal::new(
@@ -274,7 +277,9 @@ fn unit<'d>(reader: &mut Reader<'d>, dataset: &Section<'d>) -> Option<DraftUnit<
                 );
             }
         }
-        return Some(DraftUnit::None);
+        if !has_key {
+            return Some(DraftUnit::None);
+        }
     }
     let column = reader.string(&section, "column", Required);
     let most_rows = reader.count(&section, "most_rows", 1, MAX_ROWS_PER_UNIT, Required);

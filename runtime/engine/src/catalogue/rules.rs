@@ -59,7 +59,8 @@ pub(super) fn unit(
         fine = false;
         reader.fault(refusal, &item.path, item.span.start);
     };
-    if !matches!(spec.class, ColumnClass::DirectIdentifier | ColumnClass::QuasiIdentifier) {
+    let about_somebody = kind != UnitKind::None;
+    if about_somebody && !matches!(spec.class, ColumnClass::DirectIdentifier | ColumnClass::QuasiIdentifier) {
         fault(Refusal::new(
             "catalogue/unit-class",
             format!("主体列 `{column}` 须为直接标识符或准标识符"),
@@ -93,6 +94,8 @@ pub(super) fn release(
     item: &Item<'_>,
 ) {
     let mut fault = |refusal: Refusal| reader.fault(refusal, &item.path, item.span.start);
+    // The key of rows about nobody is no unit.
+    let unit = unit.filter(|u| u.kind != UnitKind::None);
     match (unit.map(|u| u.kind), release) {
         (Some(UnitKind::NaturalPerson), ReleaseClass::Statistical | ReleaseClass::Open) => fault(
             Refusal::new(

@@ -151,7 +151,7 @@ pub struct Unit {
 }
 
 impl Unit {
-    /// The kind; never `none`.
+    /// The kind; `none` where the column is the key of an open table about nobody.
     pub fn kind(&self) -> UnitKind {
         self.kind
     }

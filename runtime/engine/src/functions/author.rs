@@ -16,7 +16,7 @@ pub(crate) const WIDTH_BUCKET: &str = "width_bucket";
 pub(crate) fn author_functions() -> Vec<ScalarUDF> {
     let clamp = Numeric { name: CLAMP, arity: 3, output: DataType::Float64, signature: signature(3) };
     let bucket = Numeric { name: WIDTH_BUCKET, arity: 4, output: DataType::Int64, signature: signature(4) };
-    vec![ScalarUDF::new_from_impl(clamp), ScalarUDF::new_from_impl(bucket)]
+    vec![ScalarUDF::new_from_impl(clamp), ScalarUDF::new_from_impl(bucket), super::date::date_trunc()]
 }
 
 fn signature(arity: usize) -> Signature {

@@ -1,15 +1,11 @@
-//! The row-wise steps of bounding: onto the grid, within a unit's limits, and which groups of a unit are kept.
+//! What a row adds: its number on the grid of a sum, or the bar of a histogram that it falls into.
 
 use super::{failed, float64};
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, Int64Array};
-use datafusion::arrow::datatypes::{DataType, Decimal128Type, Float64Type};
-use datafusion::common::hash_utils::{RandomState, create_hashes};
+use datafusion::arrow::array::{Array, Int64Array};
+use datafusion::arrow::datatypes::{DataType, Float64Type};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 use std::sync::Arc;
-
-/// The type of exact sums.
-pub(crate) const SUM_TYPE: DataType = DataType::Decimal128(38, 0);
 
 /// A row's number as a whole number of grid steps: `round((clamp(x, lo, hi) - offset)^power * 2^scale)`.
 /// NULL and NaN count as nothing (0): whether a row has a value is counted by a measure of its own.
@@ -90,75 +86,51 @@ impl ScalarUDFImpl for Grid {
     }
 }
 
-/// One unit's sum in one group, moved into the limits that the charge was computed for.
+/// Which bar of a histogram a row's number falls into, counted from 0; -1 where it is NULL or NaN.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Limit {
-    lo: i128,
-    hi: i128,
+pub(crate) struct Bar {
+    lo: u64,
+    hi: u64,
+    of: u32,
     signature: Signature,
 }
 
-impl Limit {
-    /// The function for one measure, in grid steps.
-    pub(crate) fn udf(lo: i128, hi: i128) -> ScalarUDF {
-        let signature = Signature::exact(vec![SUM_TYPE], Volatility::Volatile);
-        ScalarUDF::new_from_impl(Self { lo, hi, signature })
+impl Bar {
+    /// The function for one histogram.
+    pub(crate) fn udf(lo: f64, hi: f64, of: u32) -> ScalarUDF {
+        let signature = Signature::exact(vec![DataType::Float64], Volatility::Volatile);
+        ScalarUDF::new_from_impl(Self { lo: lo.to_bits(), hi: hi.to_bits(), of, signature })
+    }
+
+    /// As `yunei_policy::clear::Measure::bar_of`, bit by bit.
+    fn bar(&self) -> impl Fn(f64) -> i64 + use<> {
+        let (lo, hi, of) = (f64::from_bits(self.lo), f64::from_bits(self.hi), f64::from(self.of));
+        move |x: f64| {
+            if x.is_nan() {
+                return -1;
+            }
+            ((x - lo) / (hi - lo) * of).floor().clamp(0.0, of - 1.0) as i64
+        }
     }
 }
 
-impl ScalarUDFImpl for Limit {
+impl ScalarUDFImpl for Bar {
     fn name(&self) -> &str {
-        "yunei_limit"
+        "yunei_bar"
     }
     fn signature(&self) -> &Signature {
         &self.signature
     }
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(SUM_TYPE)
+        Ok(DataType::Int64)
     }
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let rows = args.number_rows;
         let [value] = <[ColumnarValue; 1]>::try_from(args.args).map_err(|_| failed())?;
-        let array = value.into_array(rows)?;
-        let array = array.as_primitive_opt::<Decimal128Type>().ok_or_else(failed)?;
-        let values = array.iter().map(|v| v.unwrap_or(0).clamp(self.lo, self.hi));
-        let limited =
-            Decimal128Array::from_iter_values(values).with_precision_and_scale(38, 0).map_err(|_| failed())?;
-        Ok(ColumnarValue::Array(Arc::new(limited)))
-    }
-}
-
-/// A keyed hash of (unit, group keys). Which of its groups a unit keeps depends on the unit and on a seed alone, never
-/// on anybody else's rows.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Pick {
-    seed: u64,
-    signature: Signature,
-}
-
-impl Pick {
-    /// The function for one leaf of one run.
-    pub(crate) fn udf(seed: u64) -> ScalarUDF {
-        ScalarUDF::new_from_impl(Self { seed, signature: Signature::variadic_any(Volatility::Volatile) })
-    }
-}
-
-impl ScalarUDFImpl for Pick {
-    fn name(&self) -> &str {
-        "yunei_pick"
-    }
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(DataType::UInt64)
-    }
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let rows = args.number_rows;
-        let arrays: Vec<ArrayRef> = args.args.into_iter().map(|a| a.into_array(rows)).collect::<Result<_>>()?;
-        let mut hashes = vec![0; rows];
-        create_hashes(&arrays, &RandomState::with_seed(self.seed), &mut hashes).map_err(|_| failed())?;
-        Ok(ColumnarValue::Array(Arc::new(datafusion::arrow::array::UInt64Array::from(hashes))))
+        let array = float64(&value.into_array(rows)?)?;
+        let bar = self.bar();
+        let bars: Int64Array = array.iter().map(|x| Some(x.map_or(-1, &bar))).collect();
+        Ok(ColumnarValue::Array(Arc::new(bars)))
     }
 }
 

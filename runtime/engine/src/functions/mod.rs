@@ -1,16 +1,19 @@
-//! The functions that Yunei adds to DataFusion: the models, two for authors (`clamp`, `width_bucket`), and those that
+//! The functions that Yunei adds to DataFusion: the models, three for authors (`clamp`, `width_bucket`, `date_trunc`), and those that
 //! the private part of a plan is built of. The latter can not be named in SQL: they are registered nowhere.
 
 mod author;
 mod bounded;
 mod code;
+mod combine;
+mod date;
 mod model;
 mod row;
 mod sum;
 
 pub(crate) use author::{CLAMP, WIDTH_BUCKET, author_functions};
-pub(crate) use bounded::{Grid, Limit, Pick};
+pub(crate) use bounded::{Bar, Grid};
 pub(crate) use code::Code;
+pub(crate) use combine::{Combine, Operation};
 pub(crate) use model::{RowModel, UnitModel, sql_name};
 pub(crate) use row::RowDigest;
 pub(crate) use sum::sum128;

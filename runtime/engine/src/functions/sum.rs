@@ -2,7 +2,6 @@
 //!
 //! Inputs are 64-bit grid steps (or sums of them), so that 2^63 rows could not overflow; the addition is checked all the same.
 
-use super::bounded::SUM_TYPE;
 use super::failed;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Decimal128Array};
 use datafusion::arrow::datatypes::{DataType, Decimal128Type, FieldRef, Int64Type};
@@ -13,6 +12,9 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, TypeSignature, Volatility,
 };
 use std::sync::{Arc, LazyLock};
+
+/// The type of exact sums.
+const SUM_TYPE: DataType = DataType::Decimal128(38, 0);
 
 /// The aggregate function.
 pub(crate) fn sum128() -> Arc<AggregateUDF> {

@@ -1,12 +1,12 @@
 //! The digest of a cleared plan: what is computed and released, in one form whatever the machine, its threads or its
 //! batches are.
 //!
-//! It covers the author's plan with its parameters bound, of each private leaf the bounded plan that is executed in its
-//! place, and what policy has cleared: keys, limits, grids, noise and charge. Files, modules and rules have digests of their
+//! It covers the author's plan with its parameters bound, of each private leaf the plan of its rows and how they are
+//! bounded and summed, and what policy has cleared: keys, limits, grids, noise and charge. Files, modules and rules have digests of their
 //! own. The texts are those of the query engine's display and of `Debug`, so another release of the runtime may have another
 //! digest for the same plan; a receipt says which release made it.
 
-use super::private::{PrivateLeaf, measure_plan};
+use super::private::{PrivateLeaf, contributions};
 use super::statistical::unit_plan;
 use crate::digest::sha256_parts;
 use datafusion::common::Result;
@@ -26,7 +26,11 @@ pub(super) fn plan_digest(plan: &LogicalPlan, leaves: &[PrivateLeaf], clearance:
         // Which groups are kept is the seed's matter, not the plan's; and the key of the units' digests is the home's.
         let executed = match cleared.statistical() {
             Some(_) => unit_plan(leaf, cleared, [0; 32])?.plan,
-            None => measure_plan(leaf, cleared, 0)?,
+            None => {
+                let (rows, shape) = contributions(leaf, cleared)?;
+                texts.push(format!("{shape:?}"));
+                rows
+            }
         };
         texts.push(executed.display_indent_schema().to_string());
     }

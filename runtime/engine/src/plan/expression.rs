@@ -59,11 +59,12 @@ impl Teller<'_> {
             },
             Expr::Literal(value, _) => self.literal(value).map(Expression::Literal),
             Expr::Placeholder(placeholder) => self.parameter(&placeholder.id),
+            Expr::BinaryExpr(binary) if matches!(binary.op, Operator::And | Operator::Or) => self.chain(binary, schema),
             Expr::BinaryExpr(binary) => self.binary(binary, schema),
+            Expr::IsNotNull(inner) => Some(Expression::IsNotNull(Box::new(self.expression(inner, schema)?))),
             Expr::Not(inner) => Some(Expression::Not(Box::new(self.expression(inner, schema)?))),
             Expr::Negative(inner) => Some(Expression::Negate(Box::new(self.expression(inner, schema)?))),
             Expr::IsNull(inner)
-            | Expr::IsNotNull(inner)
             | Expr::IsTrue(inner)
             | Expr::IsFalse(inner)
             | Expr::IsUnknown(inner)
@@ -83,12 +84,31 @@ impl Teller<'_> {
             Expr::Cast(cast) => self.cast(&cast.expr, cast.field.data_type(), schema),
             Expr::TryCast(cast) => self.cast(&cast.expr, cast.field.data_type(), schema),
             Expr::ScalarFunction(call) => self.call(call, schema),
-            Expr::SimilarTo(_) => self.unsupported("正则表达式", "a regular expression", expr.to_string()),
+            Expr::SimilarTo(_) => self.refuse(
+                Refusal::new(
+                    "expression/not-allowed",
+                    "个体数据上不允许使用正则表达式",
+                    "a regular expression is not allowed over private rows",
+                )
+                .at("SIMILAR TO")
+                .hint("请用 LIKE", "use LIKE"),
+            ),
             Expr::ScalarVariable(..) => self.unsupported("会话变量", "a session variable", expr.to_string()),
             Expr::AggregateFunction(_) => {
                 self.unsupported("此处的聚合函数", "an aggregate in this place", expr.to_string())
             }
-            Expr::WindowFunction(_) => self.unsupported("窗口函数", "a window function", expr.to_string()),
+            Expr::WindowFunction(_) => self.refuse(
+                Refusal::new(
+                    "expression/window",
+                    "个体数据上不允许使用窗口函数",
+                    "window functions are not allowed over private rows",
+                )
+                .at(super::relation::text_of(expr))
+                .hint(
+                    "请在聚合之后使用窗口函数；每个主体的值请用 GROUP BY 主体列 的子查询计算",
+                    "use them above the aggregate; for a value per unit, write a subquery with GROUP BY the unit column",
+                ),
+            ),
             Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_) | Expr::ScalarSubquery(_) => {
                 self.refuse(subquery())
             }
@@ -126,6 +146,24 @@ impl Teller<'_> {
             }
             _ => None,
         };
+        if matches!(
+            value,
+            ScalarValue::IntervalMonthDayNano(_) | ScalarValue::IntervalDayTime(_) | ScalarValue::IntervalYearMonth(_)
+        ) {
+            self.refuse(
+                Refusal::new(
+                    "expression/interval",
+                    "个体数据上不能用 INTERVAL 计算日期",
+                    "dates of private rows are not computed with INTERVAL",
+                )
+                .at(value.to_string())
+                .hint(
+                    "请直接写出界限日期，如 d >= DATE '2024-01-01'，或声明为 date 参数",
+                    "write the date that is meant, e.g. d >= DATE '2024-01-01', or declare a date parameter",
+                ),
+            );
+            return None;
+        }
         if told.is_none() {
             self.unsupported("这种字面值", "a literal of this type", value.data_type().to_string());
         }
@@ -151,15 +189,11 @@ impl Teller<'_> {
             Operator::Divide => BinaryOperator::Divide,
             Operator::Modulo => BinaryOperator::Modulo,
             Operator::Eq => BinaryOperator::Equal,
-            Operator::NotEq
-            | Operator::Lt
-            | Operator::LtEq
-            | Operator::Gt
-            | Operator::GtEq
-            | Operator::IsDistinctFrom
-            | Operator::IsNotDistinctFrom => BinaryOperator::Compare,
-            Operator::And => BinaryOperator::And,
-            Operator::Or => BinaryOperator::Or,
+            Operator::Lt => BinaryOperator::Less,
+            Operator::LtEq => BinaryOperator::LessOrEqual,
+            Operator::Gt => BinaryOperator::Greater,
+            Operator::GtEq => BinaryOperator::GreaterOrEqual,
+            Operator::NotEq | Operator::IsDistinctFrom | Operator::IsNotDistinctFrom => BinaryOperator::Compare,
             Operator::StringConcat => {
                 let left = self.expression(&binary.left, schema);
                 let right = self.expression(&binary.right, schema);
@@ -178,6 +212,32 @@ impl Teller<'_> {
         Some(Expression::Binary { operator, left: Box::new(left?), right: Box::new(right?) })
     }
 
+    /// `a AND b AND …` of any length, as a balanced tree.
+    fn chain(&mut self, binary: &BinaryExpr, schema: &DFSchema) -> Option<Expression> {
+        let operator = if binary.op == Operator::And { BinaryOperator::And } else { BinaryOperator::Or };
+        let mut terms = Vec::new();
+        let mut stack = vec![&*binary.right, &*binary.left];
+        while let Some(next) = stack.pop() {
+            match next {
+                Expr::BinaryExpr(inner) if inner.op == binary.op => stack.extend([&*inner.right, &*inner.left]),
+                term => terms.push(self.expression(term, schema)),
+            }
+        }
+        let mut level: Vec<Expression> = terms.into_iter().collect::<Option<_>>()?;
+        while level.len() > 1 {
+            let mut next = Vec::with_capacity(level.len().div_ceil(2));
+            let mut items = level.into_iter();
+            while let Some(left) = items.next() {
+                next.push(match items.next() {
+                    Some(right) => Expression::Binary { operator, left: Box::new(left), right: Box::new(right) },
+                    None => left,
+                });
+            }
+            level = next;
+        }
+        level.pop()
+    }
+
     fn in_list(&mut self, list: &InList, schema: &DFSchema) -> Option<Expression> {
         let value = self.expression(&list.expr, schema);
         let items: Vec<_> = list.list.iter().map(|e| self.expression(e, schema)).collect();
@@ -188,6 +248,13 @@ impl Teller<'_> {
     fn like(&mut self, like: &Like, schema: &DFSchema) -> Option<Expression> {
         let value = self.expression(&like.expr, schema);
         let pattern = self.expression(&like.pattern, schema);
+        if !is_constant(&like.pattern) {
+            return self.unsupported(
+                "不是常量的 LIKE 模式",
+                "a LIKE pattern that is no constant",
+                like.pattern.to_string(),
+            );
+        }
         let told = Expression::Like { value: Box::new(value?), pattern: Box::new(pattern?) };
         Some(if like.negated { Expression::Not(Box::new(told)) } else { told })
     }
@@ -221,6 +288,12 @@ impl Teller<'_> {
     }
 
     fn cast(&mut self, expr: &Expr, to: &DataType, schema: &DFSchema) -> Option<Expression> {
+        // A date written as text is a date.
+        if let (Expr::Literal(ScalarValue::Utf8(Some(text)), _), DataType::Date32) = (expr, to)
+            && let Some(days) = crate::dates::parse_date(text)
+        {
+            return Some(Expression::Literal(Literal::Date(days)));
+        }
         let value = self.expression(expr, schema);
         match kind_of(to) {
             Some(to) => Some(Expression::Cast { value: Box::new(value?), to }),
@@ -236,16 +309,30 @@ impl Teller<'_> {
             let told: Vec<_> = args.iter().map(|a| teller.expression(a, schema)).collect();
             told.into_iter().collect::<Option<Vec<_>>>()
         };
-        if call.name() == "date_part" {
+        if matches!(call.name(), "date_part" | "date_trunc") {
             let field = match call.args.first() {
                 Some(Expr::Literal(value, _)) => date_field(value),
                 _ => None,
             };
+            let truncates = call.name() == "date_trunc";
+            let field = field.filter(|f| !truncates || !matches!(f, DateField::DayOfWeek | DateField::DayOfYear));
             let rest = arguments(self, call.args.get(1..).unwrap_or_default());
             let Some(field) = field else {
-                return self.unsupported("这个日期部分", "this date part", call.name().to_owned());
+                return self.refuse(date_parts(call.name(), truncates));
             };
-            return Some(Expression::Call { function: Function::DatePart(field), arguments: rest? });
+            let function = if truncates { Function::DateTrunc(field) } else { Function::DatePart(field) };
+            return Some(Expression::Call { function, arguments: rest? });
+        }
+        // What a text is cut by must be known: with a length from the data some rows would fail and others not.
+        if takes_constants(call.name()) && !call.args.iter().skip(1).all(is_whole_constant) {
+            return self.refuse(
+                Refusal::new(
+                    "expression/not-constant",
+                    format!("{} 的位置和长度须为不小于 0 的整数常量", call.name()),
+                    format!("positions and lengths of {} must be whole constants, not negative", call.name()),
+                )
+                .at(call.name()),
+            );
         }
         let function = row_function(call.name());
         if function.is_none() {
@@ -272,13 +359,56 @@ impl Teller<'_> {
     }
 }
 
+fn is_constant(expr: &Expr) -> bool {
+    match expr {
+        Expr::Literal(..) | Expr::Placeholder(_) => true,
+        Expr::Alias(alias) => is_constant(&alias.expr),
+        Expr::Cast(cast) => is_constant(&cast.expr),
+        Expr::TryCast(cast) => is_constant(&cast.expr),
+        _ => false,
+    }
+}
+
+fn is_whole_constant(expr: &Expr) -> bool {
+    match expr {
+        Expr::Literal(value, _) => match value {
+            ScalarValue::Int64(Some(v)) => *v >= 0,
+            ScalarValue::Int32(Some(v)) => *v >= 0,
+            ScalarValue::UInt64(Some(_)) | ScalarValue::UInt32(Some(_)) => true,
+            _ => false,
+        },
+        Expr::Cast(cast) => is_whole_constant(&cast.expr),
+        Expr::TryCast(cast) => is_whole_constant(&cast.expr),
+        _ => false,
+    }
+}
+
+fn takes_constants(name: &str) -> bool {
+    matches!(name, "substr" | "left" | "right")
+}
+
+fn date_parts(function: &str, truncates: bool) -> Refusal {
+    let parts = if truncates { "year, quarter, month, week, day" } else { "year, quarter, month, week, day, dow, doy" };
+    Refusal::new(
+        "expression/date-part",
+        format!("{function} 不支持这个日期部分"),
+        format!("{function} does not know this part of a date"),
+    )
+    .at(function)
+    .hint(format!("可用：{parts}"), format!("known: {parts}"))
+}
+
 fn subquery() -> Refusal {
     Refusal::new(
         "plan/subquery-over-private",
         "个体数据的条件或表达式中不能有子查询",
         "a subquery can not stand in a condition or expression over private rows",
     )
-    .hint("请改写为按主体标识列的 JOIN", "write it as a JOIN on the unit column")
+    .hint(
+        "条件中可用：主体列 IN (SELECT 主体列 …) 或 EXISTS（按主体列关联），写在 WHERE 的顶层；其余请改写为按主体列的 JOIN",
+        "allowed as a condition at the top level of WHERE: unit IN (SELECT unit …), or EXISTS correlated by the unit column; \
+         write anything else as a JOIN on the unit column",
+    )
 }
 
 fn date_field(value: &ScalarValue) -> Option<DateField> {

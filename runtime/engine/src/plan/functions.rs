@@ -30,32 +30,57 @@ const ROW_FUNCTIONS: &[(&str, Function)] = &[
     ("substr", Function::Substring),
     ("concat", Function::Concat),
     ("starts_with", Function::StartsWith),
+    ("ends_with", Function::EndsWith),
+    ("contains", Function::Contains),
+    ("left", Function::Left),
+    ("right", Function::Right),
+    ("ltrim", Function::TrimStart),
+    ("rtrim", Function::TrimEnd),
+    ("strpos", Function::Position),
+    ("nvl", Function::Coalesce),
 ];
+
+/// Functions of one row that take a field first, and what their refusals may propose.
+const DATE_FUNCTIONS: &[&str] = &["date_part", "date_trunc"];
 
 /// Further functions that may stand above the leaves, where everything is released or open already.
 const PUBLIC_FUNCTIONS: &[&str] = &[
     "date_part",
     "date_trunc",
+    "to_char",
+    "to_date",
+    "make_date",
     "cbrt",
     "pi",
     "sin",
     "cos",
     "tan",
+    "cot",
+    "asin",
+    "acos",
+    "atan",
     "atan2",
+    "sinh",
+    "cosh",
+    "tanh",
     "degrees",
     "radians",
-    "left",
-    "right",
-    "strpos",
-    "ltrim",
-    "rtrim",
-    "to_char",
-    "nvl",
-    "ifnull",
+    "log",
+    "gcd",
+    "lcm",
     "isnan",
     "iszero",
     "nanvl",
-    "log",
+    "nvl2",
+    "replace",
+    "reverse",
+    "initcap",
+    "split_part",
+    "translate",
+    "concat_ws",
+    "ascii",
+    "octet_length",
+    "bit_length",
 ];
 
 /// Aggregates and window functions that may stand above the leaves.
@@ -70,6 +95,15 @@ const PUBLIC_AGGREGATES: &[&str] = &[
     "stddev",
     "stddev_pop",
     "median",
+    "approx_median",
+    "percentile_cont",
+    "approx_percentile_cont",
+    "covar_pop",
+    "covar_samp",
+    "regr_slope",
+    "regr_intercept",
+    "regr_r2",
+    "string_agg",
     "row_number",
     "rank",
     "dense_rank",
@@ -87,6 +121,61 @@ const PUBLIC_AGGREGATES: &[&str] = &[
     "bool_or",
 ];
 
+/// What is meant by functions whose names are near to nothing.
+const MEANT: &[(&str, &str)] = &[
+    ("now", "a date parameter, $today"),
+    ("current_date", "a date parameter, $today"),
+    ("current_time", "a date parameter, $today"),
+    ("current_timestamp", "a date parameter, $today"),
+    ("today", "a date parameter, $today"),
+    ("regexp_like", "LIKE"),
+    ("regexp_match", "LIKE"),
+    ("regexp_replace", "substr"),
+    ("regexp_count", "LIKE"),
+    ("regexp_instr", "strpos"),
+    ("date_bin", "date_trunc"),
+    ("to_timestamp", "date_trunc"),
+    ("to_char", "date_part"),
+    ("to_date", "CAST(x AS DATE)"),
+    ("extract", "date_part"),
+    ("year", "date_part('year', d)"),
+    ("month", "date_part('month', d)"),
+    ("day", "date_part('day', d)"),
+    ("quarter", "date_part('quarter', d)"),
+    ("datediff", "d1 - d2"),
+    ("md5", "COUNT(DISTINCT unit)"),
+    ("sha224", "COUNT(DISTINCT unit)"),
+    ("sha256", "COUNT(DISTINCT unit)"),
+    ("sha384", "COUNT(DISTINCT unit)"),
+    ("sha512", "COUNT(DISTINCT unit)"),
+    ("digest", "COUNT(DISTINCT unit)"),
+    ("encode", "COUNT(DISTINCT unit)"),
+    ("random", "an aggregate: noise is added at the gate"),
+    ("uuid", "an aggregate: noise is added at the gate"),
+    ("split_part", "substr"),
+    ("replace", "CASE"),
+    ("if", "CASE"),
+    ("iff", "CASE"),
+    ("decode", "CASE"),
+    ("ifnull", "coalesce"),
+    ("isnull", "x IS NULL"),
+    ("median", "approx_percentile_cont"),
+    ("array_agg", "COUNT(*) with GROUP BY"),
+    ("approx_distinct", "COUNT(DISTINCT unit)"),
+    ("first_value", "avg"),
+    ("last_value", "avg"),
+    ("nth_value", "avg"),
+    ("string_agg", "COUNT(*) with GROUP BY"),
+    ("corr", "avg(x * y), avg(x), avg(y) and their variances"),
+    ("covar_samp", "avg(x * y), avg(x), avg(y)"),
+    ("covar_pop", "avg(x * y), avg(x), avg(y)"),
+];
+
+/// All names that may stand in a product's SQL somewhere.
+pub(super) fn is_known(name: &str) -> bool {
+    is_public_function(name) || is_public_aggregate(name) || DATE_FUNCTIONS.contains(&name)
+}
+
 /// The function of one row, where it is allowed below a leaf. `date_part` is told apart by its field.
 pub(super) fn row_function(name: &str) -> Option<Function> {
     ROW_FUNCTIONS.iter().find(|(n, _)| *n == name).map(|(_, f)| *f)
@@ -102,9 +191,29 @@ pub(super) fn is_public_aggregate(name: &str) -> bool {
     PUBLIC_AGGREGATES.contains(&name)
 }
 
+/// Whether an aggregate may stand below a leaf, over one unit's rows.
+pub(super) fn is_unit_aggregate(name: &str) -> bool {
+    matches!(
+        name,
+        "count"
+            | "sum"
+            | "avg"
+            | "min"
+            | "max"
+            | "var"
+            | "var_pop"
+            | "stddev"
+            | "stddev_pop"
+            | "median"
+            | "percentile_cont"
+    )
+}
+
 /// The refusal of a function, naming the nearest allowed one.
 pub(super) fn not_allowed(name: &str) -> Refusal {
-    let near = ROW_FUNCTIONS.iter().map(|(n, _)| *n).min_by_key(|n| distance(name, n)).unwrap_or_default();
+    let known = ROW_FUNCTIONS.iter().map(|(n, _)| *n).chain(DATE_FUNCTIONS.iter().copied());
+    let near = MEANT.iter().find(|(n, _)| *n == name).map(|(_, near)| *near);
+    let near = near.or_else(|| known.min_by_key(|n| distance(name, n))).unwrap_or_default();
     let shown: String = name.chars().take(64).collect();
     Refusal::new(
         "function/not-allowed",
@@ -112,7 +221,24 @@ pub(super) fn not_allowed(name: &str) -> Refusal {
         format!("the function {shown} is not allowed here"),
     )
     .at(shown)
-    .hint(format!("最接近的可用函数：{near}"), format!("the nearest allowed function is {near}"))
+    .hint(format!("最接近的可用写法：{near}"), format!("the nearest that is allowed: {near}"))
+}
+
+/// The allowed aggregate that is meant by one that is not, or whose name is nearest.
+pub(super) fn nearest_aggregate(name: &str) -> &'static str {
+    const ALLOWED: &[&str] = &[
+        "count",
+        "sum",
+        "avg",
+        "var_samp",
+        "var_pop",
+        "stddev_samp",
+        "stddev_pop",
+        "median",
+        "approx_percentile_cont",
+    ];
+    let meant = MEANT.iter().find(|(n, _)| *n == name).map(|(_, near)| *near);
+    meant.unwrap_or_else(|| ALLOWED.iter().copied().min_by_key(|n| distance(name, n)).unwrap_or("count"))
 }
 
 /// Levenshtein's distance over at most 64 characters.

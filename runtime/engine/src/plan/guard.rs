@@ -34,7 +34,10 @@ pub(super) fn guard(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> 
             let mut right = as_safe_number(*right, schema)?;
             if matches!(op, Operator::Divide | Operator::Modulo) {
                 let zero = ScalarValue::new_zero(&right.get_type(schema)?)?;
-                right = when(right.clone().not_eq(Expr::Literal(zero, None)), right).end()?;
+                right = match &right {
+                    Expr::Literal(value, _) if *value != zero => right,
+                    _ => when(right.clone().not_eq(Expr::Literal(zero, None)), right).end()?,
+                };
             }
             let left = super::guard_call::divided(left, op, schema)?;
             Ok(Transformed::yes(Expr::BinaryExpr(BinaryExpr { left: Box::new(left), op, right: Box::new(right) })))

@@ -8,17 +8,36 @@ use super::functions::{is_public_aggregate, is_public_function};
 use super::relation::{function_refusal, text_of};
 use super::sql::dataset_of;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Projection};
+use datafusion::logical_expr::{Aggregate, Expr, JoinType, LogicalPlan, Projection};
 use yunei_policy::Refusal;
 use yunei_policy::facts::Leaf;
 use yunei_policy::words::ReleaseClass;
 
 /// What the rows of a node are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rows {
+pub(super) enum Rows {
     Open,
     Raw,
     Released,
+}
+
+/// What the rows of a node are, without a word about what may be wrong with it.
+pub(super) fn rows_of(plan: &LogicalPlan) -> Rows {
+    if let LogicalPlan::TableScan(scan) = plan {
+        return match dataset_of(scan) {
+            Some(facts) if facts.release != ReleaseClass::Open => Rows::Raw,
+            _ => Rows::Open,
+        };
+    }
+    let below = plan.inputs().into_iter().map(rows_of).fold(Rows::Open, |a, b| match (a, b) {
+        (Rows::Open, other) | (other, Rows::Open) => other,
+        (Rows::Raw, _) | (_, Rows::Raw) => Rows::Raw,
+        (Rows::Released, Rows::Released) => Rows::Released,
+    });
+    match plan {
+        LogicalPlan::Aggregate(node) if below == Rows::Raw && !groups_by_unit(node) => Rows::Released,
+        _ => below,
+    }
 }
 
 /// A leaf in the plan and what is told of it.
@@ -159,8 +178,20 @@ pub(super) fn unit_columns(plan: &LogicalPlan) -> Vec<usize> {
         LogicalPlan::Aggregate(node) => of_expressions(&node.group_expr, &node.input),
         LogicalPlan::Join(join) => {
             let left = join.left.schema().fields().len();
-            let right = unit_columns(&join.right).into_iter().map(|c| c + left);
-            unit_columns(&join.left).into_iter().chain(right).collect()
+            let rights = || unit_columns(&join.right).into_iter().map(|c| c + left);
+            match join.join_type {
+                JoinType::Inner => unit_columns(&join.left).into_iter().chain(rights()).collect(),
+                JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => {
+                    unit_columns(&join.left)
+                }
+                JoinType::Right => rights().collect(),
+                JoinType::Full | JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => Vec::new(),
+            }
+        }
+        LogicalPlan::Union(union) => {
+            let mut all = union.inputs.iter().map(|input| unit_columns(input));
+            let first = all.next().unwrap_or_default();
+            all.fold(first, |kept, next| kept.into_iter().filter(|c| next.contains(c)).collect())
         }
         _ => Vec::new(),
     }

@@ -3,24 +3,29 @@
 //!
 //! Nothing here opens data.
 
+mod checked;
 mod digest;
 mod expression;
 mod functions;
 mod guard;
 mod guard_call;
 mod leaves;
+mod normalise;
 mod planned;
 mod private;
 mod public;
 mod relation;
 mod source;
+mod spans;
 mod sql;
 mod statistical;
+mod syntax;
 
+pub(crate) use checked::Prepared;
 pub use planned::{Checked, Planned};
-pub(crate) use planned::{check, prepare};
-pub(crate) use private::{PrivateLeaf, UNIT, measure_plan};
-pub(crate) use public::{ReleasedLeaf, public_plan};
+pub(crate) use planned::{check, prepare, prepare_unauthorised};
+pub(crate) use private::{PrivateLeaf, UNIT};
+pub(crate) use public::{ReleasedLeaf, measures_of, public_plan};
 pub use source::Tuning;
 pub(crate) use source::{Source, Sources};
 pub(crate) use statistical::{ROWS, unit_plan};

@@ -1,17 +1,21 @@
 //! A product checked without data (`Checked`), and one use of it that may run (`Planned`).
 
+use super::checked::{Prepared, check_units, prepare_leaf, unsupported};
 use super::digest::plan_digest;
 use super::expression::Teller;
 use super::leaves::{FoundLeaf, find};
+use super::normalise::normalise;
 use super::private::{Domains, PrivateLeaf, text_domains, texts_without_code};
+use super::public::probe;
 use super::source::Sources;
 use super::sql::logical_plan;
 use crate::digest::sha256_parts;
-use crate::product::{AggregateProduct, Arguments, Product};
+use crate::product::{AggregateProduct, Arguments, Product, literal_scalar};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::scalar::ScalarValue;
 use std::fmt;
 use std::sync::Arc;
 use yunei_audit::Recorded;
@@ -61,6 +65,7 @@ pub struct Planned {
     state: SessionState,
     plan: LogicalPlan,
     leaves: Vec<PrivateLeaf>,
+    prepared: Vec<Option<Prepared>>,
     clearance: Clearance,
     question: String,
     arguments: String,
@@ -103,6 +108,10 @@ impl Planned {
     pub(crate) fn leaves(&self) -> &[PrivateLeaf] {
         &self.leaves
     }
+    /// What runs, per leaf; nothing where a leaf is under disclosure control, whose plan takes the run's key.
+    pub(crate) fn prepared(&self) -> &[Option<Prepared>] {
+        &self.prepared
+    }
 }
 
 /// Checks a product for every value that its parameters may take.
@@ -117,7 +126,15 @@ pub(crate) async fn check(
 ) -> Result<Checked, Refused> {
     let state = sources.session(runtime)?;
     let plan = logical_plan(&state, product).await?;
+    let plan = normalise(plan, &state).map_err(|e| unsupported(&e))?;
     let (_, clearance) = clear_plan(&plan, product, rules, sources)?;
+    // A placeholder has no value that the engine could plan with: one of each parameter's stands in for it.
+    let sample = product.parameters().iter().map(|p| (p.name().to_owned(), literal_scalar(&p.sample()))).collect();
+    let sample = bind(plan.clone(), sample)?;
+    let (found, of_sample) = clear_plan(&sample, product, rules, sources)?;
+    let leaves = private_leaves(found, sources);
+    prepare_all(&leaves, &of_sample, &state).await?;
+    probe(&sample, &leaves, &of_sample, &state).await.map_err(|e| unsupported(&e))?;
     let columns = plan.schema().fields().iter().map(|f| f.name().clone()).collect();
     Ok(Checked { clearance, columns })
 }
@@ -137,20 +154,64 @@ pub(crate) async fn prepare(
 ) -> Result<Planned, Refused> {
     let state = sources.session(runtime)?;
     let plan = logical_plan(&state, aggregate).await?;
-    let plan = bind(plan, arguments)?;
+    let plan = bind(plan, arguments.scalars())?;
+    let plan = normalise(plan, &state).map_err(|e| unsupported(&e))?;
     let (found, clearance) = clear_plan(&plan, aggregate, rules, sources)?;
-    let domains = domains(sources);
-    let leaves: Vec<_> = found.into_iter().map(|l| PrivateLeaf { node: l.node, domains: domains.clone() }).collect();
+    let leaves = private_leaves(found, sources);
+    let prepared = prepare_all(&leaves, &clearance, &state).await?;
+    probe(&plan, &leaves, &clearance, &state).await.map_err(|e| unsupported(&e))?;
     let digest = plan_digest(&plan, &leaves, &clearance)
         .map_err(|_| Refusal::new("plan/internal", "执行计划无法构造", "the plan can not be made"))?;
     let question = question(product, arguments, sources, rules);
-    Ok(Planned { authorised, state, plan, leaves, clearance, question, arguments: arguments.canonical(), digest })
+    let arguments = arguments.canonical();
+    Ok(Planned { authorised, state, plan, leaves, prepared, clearance, question, arguments, digest })
+}
+
+/// What `prepare` makes of a product without parameters, where nothing is to be charged or released: for measurements and
+/// tests.
+pub(crate) async fn prepare_unauthorised(
+    product: &AggregateProduct,
+    sources: &Sources,
+    rules: &RuleSet,
+    runtime: &Arc<RuntimeEnv>,
+) -> Result<(Vec<Option<Prepared>>, Clearance, SessionState), Refused> {
+    let state = sources.session(runtime)?;
+    let plan = logical_plan(&state, product).await?;
+    let plan = normalise(plan, &state).map_err(|e| unsupported(&e))?;
+    let (found, clearance) = clear_plan(&plan, product, rules, sources)?;
+    let leaves = private_leaves(found, sources);
+    let prepared = prepare_all(&leaves, &clearance, &state).await?;
+    probe(&plan, &leaves, &clearance, &state).await.map_err(|e| unsupported(&e))?;
+    Ok((prepared, clearance, state))
+}
+
+fn private_leaves(found: Vec<FoundLeaf>, sources: &Sources) -> Vec<PrivateLeaf> {
+    let domains = domains(sources);
+    found.into_iter().map(|l| PrivateLeaf { node: l.node, domains: domains.clone() }).collect()
+}
+
+/// Plans every leaf down to its operators and checks them; nothing is opened.
+async fn prepare_all(
+    leaves: &[PrivateLeaf],
+    clearance: &Clearance,
+    state: &SessionState,
+) -> Result<Vec<Option<Prepared>>, Refused> {
+    let mut prepared = Vec::with_capacity(leaves.len());
+    for (leaf, clearance) in leaves.iter().zip(clearance.leaves()) {
+        prepared.push(match clearance.statistical() {
+            Some(_) => {
+                check_units(leaf, clearance, state).await?;
+                None
+            }
+            None => Some(prepare_leaf(leaf, clearance, state).await?),
+        });
+    }
+    Ok(prepared)
 }
 
 /// Puts the arguments in the place of the parameters.
-fn bind(plan: LogicalPlan, arguments: &Arguments) -> Result<LogicalPlan, Refused> {
+fn bind(plan: LogicalPlan, values: Vec<(String, ScalarValue)>) -> Result<LogicalPlan, Refused> {
     let failed = || Refused::from(Refusal::new("parameter/bind", "参数无法代入", "the parameters can not be put in"));
-    let values = arguments.scalars();
     if values.is_empty() {
         return Ok(plan);
     }

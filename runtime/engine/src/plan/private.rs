@@ -1,20 +1,22 @@
-//! The bounded plan of a private leaf: rows → a unit's contribution per group → exact sums per cell.
-//!
-//! Shape of the result: one column per key (`k0…`), then one `Decimal128(38, 0)` column per measure (`m0…`).
+//! The rows of a private leaf, ready to be summed up.
 
-use super::guard::{guard, guard_plan, to_float};
+use super::guard::{guard_plan, to_float};
 use super::leaves::unit_columns;
-use crate::functions::{Code, Grid, Limit, Pick, RowModel, UnitModel, sum128};
+use crate::bound::{Bounds, Shape, Slot};
+use crate::functions::{Bar, Code, Grid, RowModel, UnitModel, sum128};
 use datafusion::arrow::datatypes::DataType;
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, DataFusionError, Result};
+use datafusion::functions::math::expr_fn::isnan;
 use datafusion::functions_aggregate::expr_fn::count;
-use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
-    Aggregate, Expr, ExprFunctionExt, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias, cast,
-    col, is_null, lit, when,
+    Aggregate, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias, Union, col,
+    is_null, lit, when,
 };
+use datafusion::optimizer::analyzer::AnalyzerRule;
+use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
 use std::collections::HashMap;
 use std::sync::Arc;
 use yunei_policy::clear::{LeafClearance, Measure, MeasureKind};
@@ -34,74 +36,89 @@ pub(crate) type Domains = HashMap<(String, String), Vec<String>>;
 /// The unit in the plans of leaves.
 pub(crate) const UNIT: &str = "yunei_unit";
 
-/// The plan whose rows are a leaf's cells. `pick_seed` decides which groups a unit keeps where it may not keep all.
-pub(crate) fn measure_plan(leaf: &PrivateLeaf, clearance: &LeafClearance, pick_seed: u64) -> Result<LogicalPlan> {
-    let rows = Contributions::build(leaf, clearance)?;
-    match clearance.bounding() {
-        None => rows.sum_rows(clearance),
-        Some(bounding) => {
-            let per_unit = rows.sum_units(clearance)?;
-            let kept = match bounding.max_groups() {
-                None => per_unit,
-                Some(most) => keep_groups(per_unit, rows.keys, most, pick_seed)?,
-            };
-            sum_kept(kept, rows.keys, clearance)
-        }
+/// The rows of a leaf, as [`crate::bound`] sums them up: keys, the unit where it is needed, and what each row adds.
+pub(crate) fn contributions(leaf: &PrivateLeaf, clearance: &LeafClearance) -> Result<(LogicalPlan, Shape)> {
+    let mut input = encode_texts(leaf.node.input.as_ref().clone(), &leaf.domains)?;
+    let mut keys: Vec<Expr> = leaf.node.group_expr.clone();
+    let mut arguments = arguments_of(&leaf.node)?;
+    let mut unit = None;
+    if clearance.bounding().is_some() {
+        let (carried, expr) = carry_unit(input)?;
+        input = carried;
+        unit = Some(expr);
     }
+    for expr in keys.iter_mut().chain(arguments.iter_mut().flatten()) {
+        *expr = encode_text(std::mem::take(expr), &domains_of(&input, &leaf.domains))?;
+    }
+    input = call_models_once(input, &mut keys, &mut arguments)?;
+    let count = keys.len();
+    let bounded = unit.is_some();
+    let mut outputs: Vec<Expr> =
+        keys.into_iter().enumerate().map(|(i, k)| k.unalias().alias(format!("k{i}"))).collect();
+    outputs.extend(unit.map(|u| u.alias(UNIT)));
+    let width = outputs.len();
+    let mut used: Vec<(usize, usize)> = clearance.measures().iter().filter_map(Measure::argument).collect();
+    used.sort_unstable();
+    used.dedup();
+    for (aggregate, at) in &used {
+        let argument = arguments.get(*aggregate).and_then(|a| a.get(*at)).cloned();
+        let argument = argument.ok_or_else(|| internal("a measure without its argument"))?;
+        outputs.push(argument.unalias().alias(argument_name(*aggregate, *at)));
+    }
+    if outputs.is_empty() {
+        outputs.push(lit(1i64).alias("yunei_row"));
+    }
+    let plan = LogicalPlan::Projection(Projection::try_new(outputs, Arc::new(input))?);
+    // First the engine's own casts, then guards around them: no cast that can fail may be put in later.
+    let plan = TypeCoercion::new().analyze(plan, &ConfigOptions::default())?;
+    let plan = guard_plan(plan)?;
+    let columns = plan.schema().iter().take(width).map(|(q, f)| {
+        let column = Expr::Column(Column::from((q, f)));
+        // What is no number has no group of its own.
+        let column = match f.data_type() {
+            DataType::Float32 | DataType::Float64 => when(isnan(column.clone()).is_not_true(), column).end()?,
+            _ => column,
+        };
+        Ok(column.alias(f.name()))
+    });
+    let columns = columns.collect::<Result<Vec<Expr>>>()?;
+    finish(plan, columns, count, bounded, clearance)
 }
 
-/// One row per private row: keys, the unit where it is needed, and what the row adds to each measure.
-struct Contributions {
+/// Puts what each measure needs beside the first columns.
+fn finish(
     plan: LogicalPlan,
+    mut outputs: Vec<Expr>,
     keys: usize,
-}
-
-impl Contributions {
-    fn build(leaf: &PrivateLeaf, clearance: &LeafClearance) -> Result<Self> {
-        let mut input = encode_texts(leaf.node.input.as_ref().clone(), &leaf.domains)?;
-        let mut keys: Vec<Expr> = leaf.node.group_expr.clone();
-        let mut arguments = arguments_of(&leaf.node)?;
-        let mut unit = None;
-        if clearance.bounding().is_some() {
-            let (carried, expr) = carry_unit(input)?;
-            input = carried;
-            unit = Some(expr);
+    bounded: bool,
+    clearance: &LeafClearance,
+) -> Result<(LogicalPlan, Shape)> {
+    let mut slots = Vec::new();
+    for measure in clearance.measures() {
+        if matches!(measure.kind(), MeasureKind::Bar { at, .. } if at > 0) {
+            continue;
         }
-        for expr in keys.iter_mut().chain(arguments.iter_mut().flatten()) {
-            *expr = encode_text(std::mem::take(expr), &domains_of(&input, &leaf.domains))?;
-        }
-        let mut input = guard_plan(input)?;
-        let schema = input.schema().as_ref().clone();
-        for expr in keys.iter_mut().chain(arguments.iter_mut().flatten()) {
-            *expr = guard(std::mem::take(expr), &schema)?.data;
-        }
-        input = call_models_once(input, &mut keys, &mut arguments)?;
-        let mut outputs: Vec<Expr> = keys.into_iter().enumerate().map(|(i, k)| k.unalias().alias(key(i))).collect();
-        let count = outputs.len();
-        outputs.extend(unit.map(|u| u.alias(UNIT)));
-        for (i, measure) in clearance.measures().iter().enumerate() {
-            if let Some(value) = contribution(measure, &arguments)? {
-                outputs.push(value.alias(format!("c{i}")));
-            }
-        }
-        if outputs.is_empty() {
-            outputs.push(lit(1i64).alias("yunei_row"));
-        }
-        let plan = LogicalPlanBuilder::from(input).project(outputs)?.build()?;
-        Ok(Self { plan, keys: count })
+        let value = contribution(measure)?;
+        let column = outputs.len();
+        slots.push(match measure.kind() {
+            MeasureKind::Rows if value.is_none() => Slot::Rows,
+            MeasureKind::Units if value.is_none() => Slot::Units,
+            MeasureKind::Units => Slot::UnitsWhere(column),
+            MeasureKind::Bar { of, .. } => Slot::Bars { column, of: of as usize },
+            MeasureKind::Rows | MeasureKind::Sum | MeasureKind::SumOfSquares => Slot::Sum(column),
+        });
+        outputs.extend(value.map(|v| v.alias(format!("c{column}"))));
     }
-
-    /// Where every unit has at most one row: straight to the cells.
-    fn sum_rows(self, clearance: &LeafClearance) -> Result<LogicalPlan> {
-        let sums = sums(clearance.measures(), |m| matches!(m.kind(), MeasureKind::Units));
-        group(self.plan, (0..self.keys).map(|i| col(key(i))).collect(), sums)
+    if outputs.is_empty() {
+        outputs.push(lit(1i64).alias("yunei_row"));
     }
-
-    /// One row per unit and group.
-    fn sum_units(&self, clearance: &LeafClearance) -> Result<LogicalPlan> {
-        let keys = (0..self.keys).map(|i| col(key(i))).chain([col(UNIT)]).collect();
-        group(self.plan.clone(), keys, sums(clearance.measures(), |_| false))
-    }
+    let plan = LogicalPlan::Projection(Projection::try_new(outputs, Arc::new(plan))?);
+    let bounds = clearance.bounding().filter(|_| bounded).map(|bounding| Bounds {
+        max_groups: bounding.max_groups(),
+        max_rows: bounding.max_rows_per_group(),
+        per_group: clearance.measures().iter().map(Measure::per_group).collect(),
+    });
+    Ok((plan, Shape { keys, slots, bounds }))
 }
 
 pub(super) fn key(at: usize) -> String {
@@ -112,19 +129,7 @@ pub(super) fn sum(expr: Expr) -> Expr {
     sum128().call(vec![expr])
 }
 
-/// The sum of each measure over rows. Units are counted as rows where `units_are_rows`, else left for later.
-fn sums(measures: &[Measure], units_are_rows: impl Fn(&Measure) -> bool) -> Vec<Expr> {
-    measures
-        .iter()
-        .enumerate()
-        .filter_map(|(i, m)| match (m.kind(), m.argument()) {
-            (MeasureKind::Units, _) => units_are_rows(m).then(|| count(lit(1i64)).alias(format!("m{i}"))),
-            (MeasureKind::Rows, None) => Some(count(lit(1i64)).alias(format!("m{i}"))),
-            _ => Some(sum(col(format!("c{i}"))).alias(format!("m{i}"))),
-        })
-        .collect()
-}
-
+/// `plan` grouped, its aggregates under the names that they are given.
 pub(super) fn group(plan: LogicalPlan, keys: Vec<Expr>, mut aggregates: Vec<Expr>) -> Result<LogicalPlan> {
     if aggregates.is_empty() {
         aggregates.push(count(lit(1i64)).alias("yunei_rows"));
@@ -144,71 +149,32 @@ pub(super) fn group(plan: LogicalPlan, keys: Vec<Expr>, mut aggregates: Vec<Expr
     grouped.project(outputs)?.build()
 }
 
-/// Keeps at most `most` groups of each unit, those with the least keyed hash.
-fn keep_groups(plan: LogicalPlan, keys: usize, most: u32, seed: u64) -> Result<LogicalPlan> {
-    let names: Vec<Expr> = plan.schema().fields().iter().map(|f| col(Column::from_name(f.name()))).collect();
-    let pick = Pick::udf(seed).call([col(UNIT)].into_iter().chain((0..keys).map(|i| col(key(i)))).collect());
-    let hashed = LogicalPlanBuilder::from(plan).project(names.iter().cloned().chain([pick.alias("yunei_pick")]))?;
-    let rank =
-        row_number().partition_by(vec![col(UNIT)]).order_by(vec![col("yunei_pick").sort(true, false)]).build()?;
-    hashed
-        .window(vec![rank.alias("yunei_rank")])?
-        .filter(col("yunei_rank").lt_eq(lit(u64::from(most))))?
-        .project(names)?
-        .build()
+fn internal(what: &str) -> DataFusionError {
+    DataFusionError::Internal(what.to_owned())
 }
 
-/// Cells from units: each unit's contribution moved into its limits, then summed.
-fn sum_kept(plan: LogicalPlan, keys: usize, clearance: &LeafClearance) -> Result<LogicalPlan> {
-    let mut outputs: Vec<Expr> = (0..keys).map(|i| col(key(i))).collect();
-    for (i, measure) in clearance.measures().iter().enumerate() {
-        if measure.kind() == MeasureKind::Units {
-            continue;
-        }
-        let (lo, hi) = measure.per_group();
-        let sum = cast(col(format!("m{i}")), DataType::Decimal128(38, 0));
-        outputs.push(Limit::udf(lo, hi).call(vec![sum]).alias(format!("c{i}")));
-    }
-    if outputs.is_empty() {
-        outputs.push(lit(1i64).alias("yunei_row"));
-    }
-    let limited = LogicalPlanBuilder::from(plan).project(outputs)?.build()?;
-    let aggregates = clearance
-        .measures()
-        .iter()
-        .enumerate()
-        .map(|(i, m)| match m.kind() {
-            MeasureKind::Units => count(lit(1i64)).alias(format!("m{i}")),
-            _ => sum(col(format!("c{i}"))).alias(format!("m{i}")),
-        })
-        .collect();
-    group(limited, (0..keys).map(|i| col(key(i))).collect(), aggregates)
+fn argument_name(aggregate: usize, at: usize) -> String {
+    format!("yunei_argument_{aggregate}_{at}")
 }
 
 /// What a row adds to a measure; nothing where the measure counts rows or units.
-fn contribution(measure: &Measure, arguments: &[Vec<Expr>]) -> Result<Option<Expr>> {
-    let argument = match measure.argument() {
-        None => None,
-        Some((aggregate, argument)) => Some(
-            arguments
-                .get(aggregate)
-                .and_then(|a| a.get(argument))
-                .cloned()
-                .ok_or_else(|| DataFusionError::Internal("a measure without its argument".to_owned()))?,
-        ),
+fn contribution(measure: &Measure) -> Result<Option<Expr>> {
+    let Some((aggregate, at)) = measure.argument() else {
+        return match measure.kind() {
+            MeasureKind::Rows | MeasureKind::Units => Ok(None),
+            _ => Err(internal("a sum without an argument")),
+        };
     };
-    Ok(match (measure.kind(), argument) {
-        (MeasureKind::Units, _) | (MeasureKind::Rows, None) => None,
-        (MeasureKind::Rows, Some(argument)) => Some(when(is_null(argument), lit(0i64)).otherwise(lit(1i64))?),
-        (MeasureKind::Sum | MeasureKind::SumOfSquares, Some(argument)) => {
+    let argument = col(argument_name(aggregate, at));
+    Ok(Some(match measure.kind() {
+        MeasureKind::Rows | MeasureKind::Units => when(is_null(argument), lit(0i64)).otherwise(lit(1i64))?,
+        MeasureKind::Sum | MeasureKind::SumOfSquares => {
             let squared = measure.kind() == MeasureKind::SumOfSquares;
             let grid = Grid::udf(measure.lo(), measure.hi(), measure.offset(), measure.scale(), squared);
-            Some(grid.call(vec![to_float(argument)]))
+            grid.call(vec![to_float(argument)])
         }
-        (MeasureKind::Sum | MeasureKind::SumOfSquares, None) => {
-            return Err(DataFusionError::Internal("a sum without an argument".to_owned()));
-        }
-    })
+        MeasureKind::Bar { of, .. } => Bar::udf(measure.lo(), measure.hi(), of).call(vec![to_float(argument)]),
+    }))
 }
 
 pub(super) fn arguments_of(node: &Aggregate) -> Result<Vec<Vec<Expr>>> {
@@ -245,8 +211,42 @@ pub(super) fn carry_unit(plan: LogicalPlan) -> Result<(LogicalPlan, Expr)> {
             let (input, unit) = carry_unit(Arc::unwrap_or_clone(filter.input))?;
             Ok((LogicalPlanBuilder::from(input).filter(filter.predicate)?.build()?, unit))
         }
-        _ => Err(DataFusionError::Internal("a private plan without its unit".to_owned())),
+        LogicalPlan::Join(join) => carry_through_join(join),
+        LogicalPlan::Union(union) => {
+            let mut inputs = Vec::with_capacity(union.inputs.len());
+            for input in union.inputs {
+                let (input, unit) = carry_unit(Arc::unwrap_or_clone(input))?;
+                let columns = input.schema().iter().map(|(q, f)| Expr::Column(Column::from((q, f))));
+                let columns = columns.take(union.schema.fields().len()).chain([unit.alias(UNIT)]).collect::<Vec<_>>();
+                inputs.push(Arc::new(LogicalPlanBuilder::from(input).project(columns)?.build()?));
+            }
+            let plan = LogicalPlan::Union(Union::try_new_with_loose_types(inputs)?);
+            Ok((plan, col(UNIT)))
+        }
+        _ => Err(internal("a private plan without its unit")),
     }
+}
+
+/// The unit of a join's rows is that of the side whose rows are all kept with their own unit.
+fn carry_through_join(join: Join) -> Result<(LogicalPlan, Expr)> {
+    use super::leaves::{Rows, rows_of};
+    use datafusion::logical_expr::JoinType;
+    let Join { left, right, on, filter, join_type, join_constraint, null_equality, null_aware, .. } = join;
+    let from_left = match join_type {
+        JoinType::Inner => rows_of(&left) == Rows::Raw,
+        JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti => true,
+        JoinType::Right => false,
+        _ => return Err(internal("a join that keeps no unit")),
+    };
+    let (left, right, unit) = if from_left {
+        let (left, unit) = carry_unit(Arc::unwrap_or_clone(left))?;
+        (Arc::new(left), right, unit)
+    } else {
+        let (right, unit) = carry_unit(Arc::unwrap_or_clone(right))?;
+        (left, Arc::new(right), unit)
+    };
+    let join = Join::try_new(left, right, on, filter, join_type, join_constraint, null_equality, null_aware)?;
+    Ok((LogicalPlan::Join(join), unit))
 }
 
 fn column_of(expr: &Expr) -> Result<Column> {

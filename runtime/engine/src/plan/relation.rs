@@ -5,10 +5,11 @@ use super::functions::not_allowed;
 use super::sql::dataset_of;
 use crate::functions::UnitModel;
 use datafusion::common::DFSchema;
+use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::AggregateFunction as AggregateExpr;
 use datafusion::logical_expr::{Aggregate as AggregateNode, BinaryExpr, Expr, Join, JoinType, LogicalPlan, Operator};
 use yunei_policy::Refusal;
-use yunei_policy::facts::{Aggregate, AggregateFunction, Expression, GroupKey, Interval, Leaf, Relation};
+use yunei_policy::facts::{Aggregate, AggregateFunction, Expression, GroupKey, Interval, JoinKind, Leaf, Relation};
 
 impl Teller<'_> {
     /// The facts of a leaf.
@@ -65,7 +66,10 @@ impl Teller<'_> {
             LogicalPlan::Sort(_) => self.no_node("ORDER BY", plan),
             LogicalPlan::Limit(_) => self.no_node("LIMIT", plan),
             LogicalPlan::Distinct(_) => self.no_node("DISTINCT", plan),
-            LogicalPlan::Union(_) => self.no_node("UNION", plan),
+            LogicalPlan::Union(union) => {
+                let inputs: Vec<_> = union.inputs.iter().map(|input| self.relation(input)).collect();
+                Some(Relation::Union { inputs: inputs.into_iter().collect::<Option<_>>()? })
+            }
             LogicalPlan::Window(_) => self.no_node("window functions", plan),
             LogicalPlan::Unnest(_) => self.no_node("UNNEST", plan),
             LogicalPlan::RecursiveQuery(_) => self.no_node("WITH RECURSIVE", plan),
@@ -91,7 +95,7 @@ impl Teller<'_> {
                 format!("{what} is not allowed over private rows before they are aggregated"),
             )
             .at(plan.display().to_string().chars().take(120).collect::<String>())
-            .hint("请在聚合之后使用", "use it above the aggregate, on released values"),
+            .hint(hint_of(plan).0, hint_of(plan).1),
         );
         None
     }
@@ -99,17 +103,25 @@ impl Teller<'_> {
     fn join(&mut self, join: &Join) -> Option<Relation> {
         let left = self.relation(&join.left);
         let right = self.relation(&join.right);
-        if join.join_type != JoinType::Inner {
-            self.reasons.push(
-                Refusal::new(
+        let kind = match join.join_type {
+            JoinType::Inner => JoinKind::Inner,
+            JoinType::Left => JoinKind::Left,
+            JoinType::Right => JoinKind::Right,
+            JoinType::LeftSemi => JoinKind::Semi,
+            JoinType::LeftAnti => JoinKind::Anti,
+            JoinType::Full | JoinType::RightSemi | JoinType::RightAnti | JoinType::LeftMark | JoinType::RightMark => {
+                let refusal = Refusal::new(
                     "join/kind",
-                    "个体数据只能用内连接",
-                    format!("private rows are joined by INNER JOIN only, not {}", join.join_type),
-                )
-                .hint("请改写为 INNER JOIN", "write INNER JOIN"),
-            );
-            return None;
-        }
+                    format!("个体数据不能用 {} 连接", join.join_type),
+                    format!("private rows are not joined by {} JOIN", join.join_type),
+                );
+                self.reasons.push(refusal.at("JOIN").hint(
+                    "可用 INNER、LEFT、RIGHT JOIN；IN (SELECT …) 与 EXISTS 须写在 WHERE 的顶层（不在 OR 之内）",
+                    "write INNER, LEFT or RIGHT JOIN; IN (SELECT …) and EXISTS stand at the top level of WHERE, not inside OR",
+                ));
+                return None;
+            }
+        };
         let (pairs, rest) = equalities(join);
         let on: Vec<_> = pairs
             .iter()
@@ -121,9 +133,14 @@ impl Teller<'_> {
             .collect();
         let filter = match datafusion::logical_expr::utils::conjunction(rest) {
             None => None,
-            Some(f) => Some(self.expression(&f, &join.schema)?),
+            Some(f) => {
+                // A semi-join's own schema has the left columns only.
+                let both = join.left.schema().join(join.right.schema()).ok()?;
+                Some(self.expression(&f, &both)?)
+            }
         };
         Some(Relation::Join {
+            kind,
             left: Box::new(left?),
             right: Box::new(right?),
             on: on.into_iter().collect::<Option<_>>()?,
@@ -153,17 +170,17 @@ impl Teller<'_> {
                 return None;
             }
         };
-        let plain =
-            call.params.filter.is_none() && call.params.order_by.is_empty() && call.params.null_treatment.is_none();
+        let ordered = !call.params.order_by.is_empty() && !is_quantile(call.func.name());
+        let plain = call.params.filter.is_none() && !ordered && call.params.null_treatment.is_none();
         if !plain {
             self.reasons.push(
                 Refusal::new(
                     "aggregate/modifier",
-                    "聚合函数不允许使用 FILTER、ORDER BY、IGNORE NULLS",
-                    "an aggregate takes no FILTER, ORDER BY or IGNORE NULLS",
+                    "个体数据的聚合函数不允许使用 ORDER BY、IGNORE NULLS",
+                    "an aggregate over private rows takes no ORDER BY and no IGNORE NULLS",
                 )
                 .at(text.as_str())
-                .hint("请用 CASE WHEN 条件 THEN 值 END", "write the condition as CASE WHEN condition THEN value END"),
+                .hint("条件请写成 FILTER (WHERE …) 或 CASE WHEN", "write a condition as FILTER (WHERE …) or CASE WHEN"),
             );
         }
         let function = self.aggregate_function(call, &text);
@@ -182,8 +199,33 @@ impl Teller<'_> {
         {
             return Some(Vec::new());
         }
+        // Which quantile is told apart from the argument.
+        let args = if is_quantile(call.func.name()) { args.get(..1).unwrap_or_default() } else { args };
         let told: Vec<_> = args.iter().map(|a| self.expression(a, schema)).collect();
         told.into_iter().collect()
+    }
+
+    /// `MEDIAN(x)`, `APPROX_PERCENTILE_CONT(x, q)`, `PERCENTILE_CONT(q) WITHIN GROUP (ORDER BY x)`.
+    fn quantile(&mut self, call: &AggregateExpr, text: &str) -> Option<AggregateFunction> {
+        let args = &call.params.args;
+        let q = match (call.func.name(), args.get(1)) {
+            ("median" | "approx_median", None) => Some(0.5),
+            ("percentile_cont" | "approx_percentile_cont", Some(q)) => number_of(q),
+            _ => None,
+        };
+        let descending = call.params.order_by.first().is_some_and(|sort| !sort.asc);
+        let q = q.filter(|q| (0.0..=1.0).contains(q)).map(|q| if descending { 1.0 - q } else { q });
+        if q.is_none() {
+            self.reasons.push(
+                Refusal::new("aggregate/quantile", "分位数须是 0 到 1 的常量", "a quantile is a constant from 0 to 1")
+                    .at(text)
+                    .hint(
+                        "如 MEDIAN(x)、APPROX_PERCENTILE_CONT(x, 0.9)",
+                        "e.g. MEDIAN(x), APPROX_PERCENTILE_CONT(x, 0.9)",
+                    ),
+            );
+        }
+        Some(AggregateFunction::Quantile { q: q? })
     }
 
     fn aggregate_function(&mut self, call: &AggregateExpr, text: &str) -> Option<AggregateFunction> {
@@ -194,6 +236,9 @@ impl Teller<'_> {
                 model: format!("{}@{}", manifest.id(), manifest.version()),
                 output,
             });
+        }
+        if is_quantile(call.func.name()) && !call.params.distinct {
+            return self.quantile(call, text);
         }
         let function = match (call.func.name(), call.params.distinct) {
             ("count", false) => AggregateFunction::Count,
@@ -209,12 +254,17 @@ impl Teller<'_> {
             ("sum" | "avg" | "var" | "var_pop" | "stddev" | "stddev_pop", true) => {
                 self.reasons.push(
                     Refusal::new("aggregate/distinct", "DISTINCT 只能用于 COUNT", "DISTINCT is for COUNT only")
-                        .at(text),
+                        .at(text)
+                        .hint(
+                            "每个主体取一个值：内层 GROUP BY 主体列，外层再聚合",
+                            "for one value per unit, aggregate by the unit column in a subquery first",
+                        ),
                 );
                 return None;
             }
             (name, _) => {
                 let shown: String = name.chars().take(64).collect();
+                let near = super::functions::nearest_aggregate(name);
                 self.reasons.push(
                     Refusal::new(
                         "aggregate/not-allowed",
@@ -223,14 +273,32 @@ impl Teller<'_> {
                     )
                     .at(text)
                     .hint(
-                        "可用：COUNT、COUNT(DISTINCT 主体)、SUM、AVG、VAR、STDDEV",
-                        "allowed: COUNT, COUNT(DISTINCT unit), SUM, AVG, VAR, STDDEV",
+                        format!("最接近的可用写法：{near}；可用：{AGGREGATES}"),
+                        format!("the nearest that is allowed: {near}; allowed are {AGGREGATES}"),
                     ),
                 );
                 return None;
             }
         };
         Some(function)
+    }
+}
+
+/// The aggregates over private rows, for hints.
+const AGGREGATES: &str =
+    "COUNT, COUNT(DISTINCT unit), SUM, AVG, VAR_SAMP, VAR_POP, STDDEV_SAMP, STDDEV_POP, MEDIAN, APPROX_PERCENTILE_CONT";
+
+fn is_quantile(name: &str) -> bool {
+    matches!(name, "median" | "approx_median" | "percentile_cont" | "approx_percentile_cont")
+}
+
+fn number_of(expr: &Expr) -> Option<f64> {
+    match expr {
+        Expr::Literal(ScalarValue::Float64(v), _) => *v,
+        Expr::Literal(ScalarValue::Int64(v), _) => v.map(|v| v as f64),
+        Expr::Alias(alias) => number_of(&alias.expr),
+        Expr::Cast(cast) => number_of(&cast.expr),
+        _ => None,
     }
 }
 
@@ -261,6 +329,27 @@ fn equalities(join: &Join) -> (Vec<(Expr, Expr)>, Vec<Expr>) {
         }
     }
     (pairs, rest)
+}
+
+/// What to write in the place of a node that private rows do not pass through.
+fn hint_of(plan: &LogicalPlan) -> (&'static str, &'static str) {
+    match plan {
+        LogicalPlan::Limit(_) => (
+            "抽样请用 WHERE 条件；LIMIT 请写在聚合之后",
+            "choose rows by WHERE; write LIMIT above the aggregate, on released values",
+        ),
+        LogicalPlan::Window(_) => (
+            "请在聚合之后使用窗口函数；每个主体的值请用 GROUP BY 主体列 的子查询计算",
+            "use window functions above the aggregate; for a value per unit, write a subquery with GROUP BY the unit column",
+        ),
+        LogicalPlan::Distinct(_) => {
+            ("请用 GROUP BY 主体列 的子查询", "write a subquery with GROUP BY the unit column instead of DISTINCT ON")
+        }
+        LogicalPlan::Values(_) | LogicalPlan::EmptyRelation(_) => {
+            ("请登记为开放数据集后再连接", "register it as an open dataset, then join that")
+        }
+        _ => ("请在聚合之后使用", "use it above the aggregate, on released values"),
+    }
 }
 
 /// The refusal of a scalar function above the leaves.

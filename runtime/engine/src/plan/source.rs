@@ -12,6 +12,7 @@ use datafusion::execution::FunctionRegistry;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::Expr;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
 use std::sync::Arc;
@@ -136,6 +137,12 @@ fn config(tuning: Tuning) -> SessionConfig {
         .with_information_schema(false)
         .with_collect_statistics(false)
         .with_create_default_catalog_and_schema(true);
+    // No operator tells another what it has seen of the data.
+    let optimizer = &mut config.options_mut().optimizer;
+    optimizer.enable_dynamic_filter_pushdown = false;
+    optimizer.enable_topk_dynamic_filter_pushdown = false;
+    optimizer.enable_join_dynamic_filter_pushdown = false;
+    optimizer.enable_aggregate_dynamic_filter_pushdown = false;
     let parquet = &mut config.options_mut().execution.parquet;
     parquet.pruning = false;
     parquet.enable_page_index = false;
@@ -150,9 +157,13 @@ impl Sources {
     /// # Errors
     /// `model/name-taken` where two models, or a model and a function, share a name.
     pub(crate) fn session(&self, runtime: &Arc<RuntimeEnv>) -> std::result::Result<SessionState, Refused> {
+        // Conditions stay where they stand: the reader of files is told none of them.
+        let physical = PhysicalOptimizer::new().rules.into_iter();
+        let physical = physical.filter(|rule| !rule.name().starts_with("FilterPushdown")).collect();
         let mut state = SessionStateBuilder::new_with_default_features()
             .with_config(config(self.tuning))
             .with_runtime_env(Arc::clone(runtime))
+            .with_physical_optimizer_rules(physical)
             .build();
         let mut reasons = Vec::new();
         for function in author_functions() {

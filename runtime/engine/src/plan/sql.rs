@@ -1,12 +1,13 @@
 //! SQL text to a logical plan: one query, nothing else.
 
 use super::source::DatasetTable;
+use super::syntax::{check_statement, check_words};
 use crate::product::AggregateProduct;
 use datafusion::common::DataFusionError;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::source_as_provider;
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::{Expr, LogicalPlan, Operator};
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::Statement;
 use yunei_policy::{Refusal, Refused};
@@ -20,10 +21,13 @@ pub(super) const MAX_DEPTH: usize = 64;
 
 /// Parses and resolves the SQL of a product; parameters are still placeholders.
 pub(super) async fn logical_plan(state: &SessionState, product: &AggregateProduct) -> Result<LogicalPlan, Refused> {
+    check_words(product.sql())?;
     let dialect = datafusion::config::Dialect::PostgreSQL;
     let statement = state.sql_to_statement(product.sql(), &dialect).map_err(|e| sql_refusal("sql/parse", &e))?;
     match &statement {
-        DfStatement::Statement(inner) if matches!(inner.as_ref(), Statement::Query(_)) => {}
+        DfStatement::Statement(inner) if matches!(inner.as_ref(), Statement::Query(_)) => {
+            check_statement(inner, state)?;
+        }
         _ => {
             return Err(Refusal::new(
                 "sql/not-a-query",
@@ -89,7 +93,7 @@ fn check_size(plan: &LogicalPlan) -> Result<(), Refused> {
 
 /// How many terms an expression has and how deep it is.
 fn measure(expression: &Expr) -> (usize, usize) {
-    let mut stack = vec![(expression.clone(), 1)];
+    let mut stack = vec![(expression, 1)];
     let (mut count, mut deepest) = (0, 0);
     while let Some((expression, depth)) = stack.pop() {
         count += 1;
@@ -97,8 +101,15 @@ fn measure(expression: &Expr) -> (usize, usize) {
         if count > MAX_EXPRESSIONS {
             break;
         }
+        let chain = |e: &Expr| match e {
+            Expr::BinaryExpr(b) if matches!(b.op, Operator::And | Operator::Or) => Some(b.op),
+            _ => None,
+        };
+        let here = chain(expression);
         let _ = expression.apply_children(|child| {
-            stack.push((child.clone(), depth + 1));
+            // `a AND b AND c …` is one level, however long: what is told of it is a balanced tree.
+            let deeper = here.is_none() || chain(child) != here;
+            stack.push((child, depth + usize::from(deeper)));
             Ok(TreeNodeRecursion::Continue)
         });
     }

@@ -10,10 +10,13 @@ use super::private::{
 };
 use super::sql::dataset_of;
 use crate::functions::{Grid, RowDigest};
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DataFusionError, Result};
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, LogicalPlanBuilder, Projection, col, is_null, lit, when};
+use datafusion::optimizer::analyzer::AnalyzerRule;
+use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
 use std::sync::Arc;
 use yunei_policy::clear::{LeafClearance, Variable};
 use yunei_policy::words::ReleaseClass;
@@ -57,6 +60,8 @@ pub(crate) fn unit_plan(leaf: &PrivateLeaf, clearance: &LeafClearance, row_key: 
     let several = digests.len();
     outputs.extend(digests.into_iter().enumerate().map(|(i, d)| d.alias(format!("d{i}"))));
     let rows = LogicalPlanBuilder::from(input).project(outputs)?.build()?;
+    // The engine's own casts now, guarded: none that can fail may be put in later.
+    let rows = guard_plan(TypeCoercion::new().analyze(rows, &ConfigOptions::default())?)?;
     let by = (0..count_of_keys).map(|i| col(key(i))).chain([col(UNIT)]).collect();
     let mut sums = vec![count(lit(1i64)).alias(ROWS)];
     sums.extend((0..statistical.variables().len()).map(|i| sum(col(format!("c{i}"))).alias(format!("m{i}"))));

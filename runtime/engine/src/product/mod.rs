@@ -13,6 +13,7 @@ pub use verification::{Claim, VerificationProduct};
 
 use crate::digest::sha256_hex;
 use crate::text::{check_id, check_model_reference};
+pub(crate) use parameter::literal_scalar;
 use parameter::{parameters, toml_text};
 use raw::{RawManifest, RawProduct};
 use yunei_policy::facts::PrivacyDemand;

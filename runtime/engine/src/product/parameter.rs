@@ -91,6 +91,17 @@ impl Parameter {
         }
     }
 
+    /// A value that it may have: the default, or the least.
+    pub(crate) fn sample(&self) -> Literal {
+        self.default.clone().unwrap_or_else(|| match &self.kind {
+            ParameterKind::Int { min, .. } => Literal::Int(*min),
+            ParameterKind::Float { range } => Literal::Float(range.lo()),
+            ParameterKind::Date { min, .. } => Literal::Date(*min),
+            ParameterKind::Bool => Literal::Bool(false),
+            ParameterKind::Text { values } => Literal::Text(values.first().cloned().unwrap_or_default()),
+        })
+    }
+
     /// Reads a value from its text.
     fn read(&self, text: &str) -> Option<Literal> {
         match &self.kind {

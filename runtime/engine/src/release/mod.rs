@@ -94,7 +94,7 @@ pub(crate) async fn gate(
         leaves.push(match cells {
             LeafCells::Sums(cells) => {
                 let released = release(clearance, cells, &seed, number).map_err(|_| failed())?;
-                table::released_leaf(leaf.node.clone(), &released)?
+                table::released_leaf(leaf.node.clone(), &released, clearance)?
             }
             LeafCells::Units(cells) => {
                 let released = session.as_mut().ok_or_else(failed)?.release(clearance, cells)?;

@@ -1,7 +1,7 @@
 //! A released leaf as a table for the public part.
 
 use crate::functions::failed;
-use crate::plan::ReleasedLeaf;
+use crate::plan::{ReleasedLeaf, measures_of};
 use crate::scan;
 use datafusion::arrow::array::{
     ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray,
@@ -12,12 +12,13 @@ use datafusion::common::Result;
 use datafusion::datasource::MemTable;
 use datafusion::logical_expr::Aggregate;
 use std::sync::Arc;
+use yunei_policy::clear::LeafClearance;
 use yunei_policy::facts::Literal;
 use yunei_policy::release::ReleasedCells;
 use yunei_policy::statistical::{Mark, StatisticalCells};
 
 /// Columns `k0…` of the keys, then `v0, l0, h0, v1, …`: value, low and high of each aggregate.
-pub(super) fn released_leaf(node: Aggregate, cells: &ReleasedCells) -> Result<ReleasedLeaf> {
+pub(super) fn released_leaf(node: Aggregate, cells: &ReleasedCells, clearance: &LeafClearance) -> Result<ReleasedLeaf> {
     let keys = node.group_expr.len();
     let mut columns: Vec<(String, ArrayRef)> = Vec::new();
     for (i, field) in node.schema.fields().iter().take(keys).enumerate() {
@@ -42,7 +43,8 @@ pub(super) fn released_leaf(node: Aggregate, cells: &ReleasedCells) -> Result<Re
     let schema: SchemaRef = Arc::new(Schema::new(fields));
     let batch = RecordBatch::try_new(Arc::clone(&schema), columns.into_iter().map(|(_, a)| a).collect())
         .map_err(|_| failed())?;
-    Ok(ReleasedLeaf { node, table: Arc::new(MemTable::try_new(schema, vec![vec![batch]])?) })
+    let measures = measures_of(clearance, node.aggr_expr.len());
+    Ok(ReleasedLeaf { node, measures, table: Arc::new(MemTable::try_new(schema, vec![vec![batch]])?) })
 }
 
 /// The same of a leaf under disclosure control: in the place of `l` and `h` stands the mark, as text.
@@ -66,7 +68,7 @@ pub(super) fn protected_leaf(node: Aggregate, cells: &StatisticalCells) -> Resul
     let schema: SchemaRef = Arc::new(Schema::new(fields));
     let batch = RecordBatch::try_new(Arc::clone(&schema), columns.into_iter().map(|(_, a)| a).collect())
         .map_err(|_| failed())?;
-    Ok(ReleasedLeaf { node, table: Arc::new(MemTable::try_new(schema, vec![vec![batch]])?) })
+    Ok(ReleasedLeaf { node, measures: None, table: Arc::new(MemTable::try_new(schema, vec![vec![batch]])?) })
 }
 
 fn key_array(literals: &[&Literal], to: &DataType) -> Result<ArrayRef> {
@@ -113,7 +115,17 @@ fn key_array(literals: &[&Literal], to: &DataType) -> Result<ArrayRef> {
                 })
                 .collect::<Result<StringArray>>()?,
         ),
-        Some(Literal::Float(_) | Literal::Null) => return Err(wrong()),
+        Some(Literal::Float(_)) => Arc::new(
+            literals
+                .iter()
+                .map(|l| match l {
+                    Literal::Float(v) => Ok(Some(*v)),
+                    Literal::Null => Ok(None),
+                    _ => Err(wrong()),
+                })
+                .collect::<Result<Float64Array>>()?,
+        ),
+        Some(Literal::Null) => return Err(wrong()),
     };
     cast(&array, to).map_err(|_| wrong())
 }

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
-use datafusion::arrow::array::{ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray};
+use datafusion::arrow::array::{ArrayRef, Date32Array, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray};
 use datafusion::parquet::arrow::ArrowWriter;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -54,7 +54,7 @@ usages = ["join", "verify"]
 name = "city"
 type = "utf8"
 class = "attribute"
-usages = ["filter", "group", "verify"]
+usages = ["filter", "group", "join", "verify"]
 values = ["昆明", "曲靖", "大理"]
 [[column]]
 name = "age"
@@ -100,10 +100,66 @@ max = 4
 name = "kwh"
 type = "float64"
 class = "attribute"
-usages = ["aggregate", "feature"]
+usages = ["filter", "aggregate", "feature"]
 min = 0
 max = 1000
 "#;
+
+const BIRTHS: &str = r#"
+[dataset]
+id = "births"
+title = { zh = "出生", en = "Births" }
+provider = { name = "公安局", code = "11530000015000011Y" }
+files = ["births.parquet"]
+update = "monthly"
+sharing = { attribute = "conditional", conditions = "x" }
+opening = { type = "conditional", conditions = "x" }
+grade = "general-3"
+unit = { kind = "natural_person", column = "id", most_rows = 1 }
+release = "personal"
+[[column]]
+name = "id"
+type = "utf8"
+class = "direct_identifier"
+usages = ["join"]
+[[column]]
+name = "born"
+type = "date32"
+class = "quasi_identifier"
+usages = ["filter", "group"]
+min = "1960-01-01"
+max = "2009-12-31"
+"#;
+
+const REGIONS: &str = r#"
+[dataset]
+id = "regions"
+title = { zh = "地区", en = "Regions" }
+provider = { name = "民政厅", code = "11530000015000011Y" }
+files = ["regions.parquet"]
+update = "yearly"
+sharing = { attribute = "unconditional" }
+opening = { type = "unconditional" }
+grade = "general-1"
+unit = { kind = "none", column = "city", most_rows = 1 }
+release = "open"
+[[column]]
+name = "city"
+type = "utf8"
+class = "attribute"
+usages = ["join", "filter", "group"]
+[[column]]
+name = "region"
+type = "utf8"
+class = "attribute"
+usages = ["filter", "group"]
+values = ["滇中", "滇西"]
+"#;
+
+/// The day of birth of person `i`, from 1970-01-01.
+pub fn born(i: usize) -> i32 {
+    (i as i32 * 37) % 14_000
+}
 
 const MODEL: &str = r#"
 [model]
@@ -171,10 +227,26 @@ impl World {
                 ("kwh", Arc::new(Float64Array::from(metered.iter().map(|i| (i % 100) as f64).collect::<Vec<_>>()))),
             ],
         );
+        write(
+            &folder.path().join("births.parquet"),
+            vec![
+                ("id", Arc::new(StringArray::from(ids.clone()))),
+                ("born", Arc::new((0..people).map(|i| Some(born(i))).collect::<Date32Array>())),
+            ],
+        );
+        write(
+            &folder.path().join("regions.parquet"),
+            vec![
+                ("city", Arc::new(StringArray::from(CITIES.to_vec()))),
+                ("region", Arc::new(StringArray::from(vec!["滇中", "滇中", "滇西"]))),
+            ],
+        );
         let domain =
             Domain::create(&folder.path().join("home"), "test.example/domain", Some(&rules()), clock()).await.unwrap();
         let world = Self { folder, domain };
-        for (name, text) in [("people.toml", PEOPLE), ("meters.toml", METERS)] {
+        for (name, text) in
+            [("people.toml", PEOPLE), ("meters.toml", METERS), ("births.toml", BIRTHS), ("regions.toml", REGIONS)]
+        {
             let path = world.file(name, text);
             let submission = world.domain.register_dataset("holder", &path, |_, _| {}).await.unwrap();
             world.domain.set_dataset_state("authority", &submission.id, State::Approved).await.unwrap();
@@ -199,13 +271,25 @@ impl World {
     pub fn product_text(id: &str, sql: &str, extra: &str) -> String {
         format!(
             "[product]\nid = \"{id}\"\nkind = \"aggregate\"\ntitle = {{ zh = \"测\", en = \"t\" }}\npurposes = [\"research\"]\n\
-             datasets = [\"people\", \"meters\"]\nmodels = [\"burden@1.0.0\"]\nsql = '''{sql}'''\n[product.privacy]\nepsilon = 5.0\n{extra}"
+             datasets = [\"people\", \"meters\", \"births\", \"regions\"]\nmodels = [\"burden@1.0.0\"]\nsql = '''{sql}'''\n[product.privacy]\nepsilon = 5.0\n{extra}"
         )
     }
 
     pub async fn check(&self, sql: &str) -> Result<yunei_engine::domain::Checkup, Vec<&'static str>> {
         let path = self.file("product.toml", &Self::product_text("probe", sql, ""));
         self.domain.check_product(&path).await.map_err(|e| e.reasons().iter().map(|r| r.code()).collect())
+    }
+
+    /// The refusals of a query that must be refused.
+    pub async fn refusals(&self, sql: &str) -> Vec<yunei_policy::Refusal> {
+        let path = self.file("product.toml", &Self::product_text("probe", sql, ""));
+        self.domain.check_product(&path).await.expect_err(sql).reasons().to_vec()
+    }
+
+    /// The reasons against a query, in words.
+    pub async fn why(&self, sql: &str) -> Result<(), String> {
+        let path = self.file("product.toml", &Self::product_text("probe", sql, ""));
+        self.domain.check_product(&path).await.map(drop).map_err(|e| e.to_string())
     }
 
     pub async fn approve(&self, id: &str, text: &str, institution: &str, purposes: &[&str]) {

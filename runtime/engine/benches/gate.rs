@@ -1,0 +1,186 @@
+//! The private part of products against the same queries in plain DataFusion, in one process, turn by turn: ratios.
+//!
+//! ```sh
+//! tpchgen-cli parquet -s 1 -T orders,lineitem --output-dir "$TPCH"
+//! TPCH=… cargo bench -p yunei-engine               # TPC-H, the check of products, 10 M rows
+//! TPCH=… YUNEI_BENCH_ROWS=10000000,100000000 YUNEI_BENCH_DIR=/var/tmp cargo bench -p yunei-engine
+//! ```
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
+
+use datafusion::arrow::array::{ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch};
+use datafusion::parquet::arrow::ArrowWriter;
+use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use yunei_engine::measure::Measured;
+
+const ROUNDS: usize = 9;
+
+fn entry(id: &str, kind: &str, unit: &str, most_rows: u32, columns: &str) -> String {
+    format!(
+        "[dataset]\nid = \"{id}\"\ntitle = {{ zh = \"测\", en = \"t\" }}\nprovider = {{ name = \"测\", code = \"11530000015000011Y\" }}\n\
+         files = [\"x.parquet\"]\nupdate = \"monthly\"\nsharing = {{ attribute = \"conditional\", conditions = \"x\" }}\n\
+         opening = {{ type = \"conditional\", conditions = \"x\" }}\ngrade = \"general-3\"\n\
+         unit = {{ kind = \"{kind}\", column = \"{unit}\", most_rows = {most_rows} }}\nrelease = \"personal\"\n{columns}"
+    )
+}
+
+fn unit_column(name: &str) -> String {
+    format!("[[column]]\nname = \"{name}\"\ntype = \"int64\"\nclass = \"direct_identifier\"\nusages = [\"join\"]\n")
+}
+
+const PRIORITY: &str = "[[column]]\nname = \"o_orderpriority\"\ntype = \"utf8\"\nclass = \"attribute\"\nusages = [\"group\"]\n\
+    values = [\"1-URGENT\", \"2-HIGH\", \"3-MEDIUM\", \"4-NOT SPECIFIED\", \"5-LOW\"]\n";
+const TOTAL: &str = "[[column]]\nname = \"o_totalprice\"\ntype = \"decimal(15,2)\"\nclass = \"attribute\"\nusages = [\"aggregate\"]\n\
+    min = 0\nmax = 600000\n";
+const PRICE: &str = "[[column]]\nname = \"l_extendedprice\"\ntype = \"decimal(15,2)\"\nclass = \"attribute\"\nusages = [\"aggregate\"]\n\
+    min = 0\nmax = 110000\n";
+
+fn product(datasets: &[&str], sql: &str, privacy: &str) -> String {
+    let datasets = datasets.iter().map(|d| format!("\"{d}\"")).collect::<Vec<_>>().join(", ");
+    format!(
+        "[product]\nid = \"bench\"\nkind = \"aggregate\"\ntitle = {{ zh = \"测\", en = \"t\" }}\npurposes = [\"x\"]\n\
+         datasets = [{datasets}]\nsql = '''{sql}'''\n[product.privacy]\nepsilon = 1.0\n{privacy}"
+    )
+}
+
+fn median(mut times: Vec<Duration>) -> f64 {
+    times.sort_unstable();
+    times[times.len() / 2].as_secs_f64() * 1_000.0
+}
+
+async fn plain(context: &SessionContext, sql: &str) -> Duration {
+    let begun = Instant::now();
+    context.sql(sql).await.unwrap().collect().await.unwrap();
+    begun.elapsed()
+}
+
+async fn compare(name: &str, asked: &str, context: &SessionContext, sql: &str, ours: &Measured) {
+    let (mut a, mut b) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        a.push(plain(context, sql).await);
+        b.push(ours.run().await.unwrap().0);
+    }
+    let (a, b) = (median(a), median(b));
+    let bounded = if ours.is_bounded() { "bounded" } else { "no bounding" };
+    println!("| {name} ({bounded}) | {a:.1} ms | {b:.1} ms | {:.2} x | {asked} |", b / a);
+}
+
+async fn tpch(folder: &Path) {
+    let (orders, lineitem) = (folder.join("orders.parquet"), folder.join("lineitem.parquet"));
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(threads));
+    for (name, path) in [("orders", &orders), ("lineitem", &lineitem)] {
+        context.register_parquet(name, path.to_str().unwrap(), ParquetReadOptions::default()).await.unwrap();
+    }
+    let by_priority =
+        "SELECT o_orderpriority, COUNT(*) AS n, SUM(o_totalprice) AS total FROM orders GROUP BY o_orderpriority";
+    let columns = format!("{PRIORITY}{TOTAL}");
+
+    let one = entry("orders", "natural_person", "o_orderkey", 1, &format!("{}{columns}", unit_column("o_orderkey")));
+    let ours = Measured::new(&[(&one, &[&orders])], &product(&["orders"], by_priority, ""), 1 << 30).await.unwrap();
+    compare("orders, one row per unit", "<= 1.2 x", &context, by_priority, &ours).await;
+
+    let many = entry("orders", "natural_person", "o_custkey", 46, &format!("{}{columns}", unit_column("o_custkey")));
+    for privacy in ["max_rows = 10\n", "max_rows = 10\nmax_groups = 3\n"] {
+        let ours =
+            Measured::new(&[(&many, &[&orders])], &product(&["orders"], by_priority, privacy), 1 << 30).await.unwrap();
+        let name = format!("orders by o_custkey, {}", privacy.trim().replace('\n', ", "));
+        compare(&name, "<= 6 x", &context, by_priority, &ours).await;
+    }
+
+    let joined = "SELECT o_orderpriority, COUNT(*) AS n, SUM(l_extendedprice) AS total FROM lineitem JOIN orders ON l_orderkey = o_orderkey GROUP BY o_orderpriority";
+    let lines = entry("lineitem", "natural_person", "l_orderkey", 7, &format!("{}{PRICE}", unit_column("l_orderkey")));
+    let sources: [(&str, &[&Path]); 2] = [(&one, &[&orders]), (&lines, &[&lineitem])];
+    let ours =
+        Measured::new(&sources, &product(&["orders", "lineitem"], joined, "max_rows = 4\n"), 1 << 30).await.unwrap();
+    compare("lineitem join orders", "<= 3 x", &context, joined, &ours).await;
+
+    let mut checks = Vec::new();
+    for _ in 0..51 {
+        checks.push(ours.check().await.unwrap());
+    }
+    println!(
+        "\ncheck of a product with a join, text to clearance, all three plans: {:.2} ms (asked: < 5 ms)",
+        median(checks)
+    );
+}
+
+/// Rows in no order: unit, one of ten groups, a number.
+fn write_rows(path: &Path, rows: usize) {
+    let units = (rows / 10) as u64;
+    let batch = |from: usize, count: usize| {
+        let mix = |i: usize| {
+            let mut x = (i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            x ^= x >> 32;
+            x = x.wrapping_mul(0xd6e8_feb8_6659_fd93);
+            x ^ (x >> 32)
+        };
+        let numbers: Vec<u64> = (from..from + count).map(mix).collect();
+        let unit: ArrayRef = Arc::new(Int64Array::from_iter_values(numbers.iter().map(|x| (x % units) as i64)));
+        let group: ArrayRef = Arc::new(Int32Array::from_iter_values(numbers.iter().map(|x| (x >> 40) as i32 % 10)));
+        let value: ArrayRef = Arc::new(Float64Array::from_iter_values(numbers.iter().map(|x| (x >> 30) as f64 % 1e4)));
+        RecordBatch::try_from_iter([("unit", unit), ("grp", group), ("value", value)]).unwrap()
+    };
+    let file = std::fs::File::create(path).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch(0, 1).schema(), None).unwrap();
+    for from in (0..rows).step_by(1 << 20) {
+        writer.write(&batch(from, (1 << 20).min(rows - from))).unwrap();
+    }
+    writer.close().unwrap();
+}
+
+fn peak_memory() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|l| l.starts_with("VmHWM")).unwrap_or_default();
+    line.split_whitespace().nth(1).and_then(|kb| kb.parse::<f64>().ok()).unwrap_or(f64::NAN) / 1024.0
+}
+
+async fn synthetic(path: &Path) {
+    let columns = format!(
+        "{}[[column]]\nname = \"grp\"\ntype = \"int32\"\nclass = \"attribute\"\nusages = [\"group\"]\nmin = 0\nmax = 9\n\
+         [[column]]\nname = \"value\"\ntype = \"float64\"\nclass = \"attribute\"\nusages = [\"aggregate\"]\nmin = 0\nmax = 10000\n",
+        unit_column("unit")
+    );
+    let text = entry("rows", "natural_person", "unit", 1_000, &columns);
+    let sql = "SELECT grp, COUNT(*) AS n, SUM(value) AS total FROM rows GROUP BY grp";
+    let privacy = "max_rows = 3\nmax_groups = 5\n";
+    let ours = Measured::new(&[(&text, &[path])], &product(&["rows"], sql, privacy), 512 << 20).await.unwrap();
+    let (time, cells) = ours.run().await.unwrap();
+    assert_eq!(cells, 10);
+    println!("{} {}", time.as_secs_f64(), peak_memory());
+}
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    if let Ok(path) = std::env::var("YUNEI_BENCH_CHILD") {
+        runtime.block_on(synthetic(Path::new(&path)));
+        return;
+    }
+    println!("| query | plain DataFusion | private part | ratio | asked |\n|---|---|---|---|---|");
+    match std::env::var_os("TPCH").map(PathBuf::from) {
+        Some(folder) => runtime.block_on(tpch(&folder)),
+        None => println!("(TPCH is not set: see the head of benches/gate.rs)"),
+    }
+    let sizes = std::env::var("YUNEI_BENCH_ROWS").unwrap_or_else(|_| "1000000,10000000".to_owned());
+    let folder = std::env::var_os("YUNEI_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
+    let mut points = Vec::new();
+    for rows in sizes.split(',').filter_map(|s| s.trim().parse::<usize>().ok()) {
+        let path = folder.join(format!("yunei-bench-{rows}.parquet"));
+        write_rows(&path, rows);
+        let child =
+            std::process::Command::new(std::env::current_exe().unwrap()).env("YUNEI_BENCH_CHILD", &path).output();
+        let text = String::from_utf8(child.unwrap().stdout).unwrap();
+        let numbers: Vec<f64> = text.split_whitespace().filter_map(|x| x.parse().ok()).collect();
+        println!("\n{rows} rows, {} units, bounded: {:.2} s, peak memory {:.0} MiB", rows / 10, numbers[0], numbers[1]);
+        points.push(((rows as f64).ln(), numbers[0].ln()));
+        let _ = std::fs::remove_file(&path);
+    }
+    if let (Some(first), Some(last)) = (points.first(), points.last())
+        && points.len() > 1
+    {
+        println!("\nfitted exponent: {:.3} (asked: <= 1.1)", (last.1 - first.1) / (last.0 - first.0));
+    }
+}
