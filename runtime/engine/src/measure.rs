@@ -93,3 +93,99 @@ impl Measured {
         self.clearance.leaves().iter().any(|l| l.bounding().is_some())
     }
 }
+
+const PEOPLE: &str = r#"
+[dataset]
+id = "people"
+title = { zh = "人口", en = "People" }
+provider = { name = "统计局", code = "11530000015000011Y" }
+files = ["people.parquet"]
+update = "monthly"
+sharing = { attribute = "conditional", conditions = "x" }
+opening = { type = "conditional", conditions = "x" }
+grade = "general-3"
+unit = { kind = "natural_person", column = "id", most_rows = 4 }
+release = "personal"
+[[column]]
+name = "id"
+type = "utf8"
+class = "direct_identifier"
+usages = ["join"]
+[[column]]
+name = "city"
+type = "utf8"
+class = "attribute"
+usages = ["filter", "group"]
+values = ["a", "b", "c"]
+[[column]]
+name = "age"
+type = "int32"
+class = "attribute"
+usages = ["filter", "group", "aggregate"]
+min = 0
+max = 120
+[[column]]
+name = "born"
+type = "date32"
+class = "attribute"
+usages = ["filter", "group"]
+min = "1960-01-01"
+max = "2009-12-31"
+"#;
+
+/// Checks any text as the SQL of a product over one dataset, for fuzzing: no file stands behind it.
+pub struct Texts {
+    sources: Sources,
+    rules: RuleSet,
+    runtime: Arc<RuntimeEnv>,
+}
+
+impl std::fmt::Debug for Texts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Texts(..)")
+    }
+}
+
+impl Default for Texts {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Texts {
+    /// The dataset and the rules as shipped.
+    ///
+    /// # Panics
+    /// Where the entry above is none, which a test rules out.
+    pub fn new() -> Self {
+        let spec = DatasetSpec::parse(PEOPLE).expect("the entry is tested");
+        let files = vec![FileEntry::unchecked(Path::new("/nonexistent/people.parquet"))];
+        let source = Source { spec: Arc::new(spec), files, epoch: 1 };
+        let runtime = RuntimeEnvBuilder::new().build_arc().expect("a runtime without limits");
+        Self { sources: Sources { datasets: vec![source], ..Sources::default() }, rules: RuleSet::default(), runtime }
+    }
+
+    /// Whether the text is cleared.
+    ///
+    /// # Panics
+    /// Where it is refused without a reason.
+    pub async fn check(&self, sql: &str) -> bool {
+        let literal = toml::Value::String(sql.to_owned()).to_string();
+        let text = format!(
+            "[product]\nid = \"text\"\nkind = \"aggregate\"\ntitle = {{ zh = \"测\", en = \"t\" }}\npurposes = [\"x\"]\n\
+             datasets = [\"people\"]\nsql = {literal}\n[product.privacy]\nepsilon = 1.0\n"
+        );
+        let refused = match Product::parse(&text) {
+            Err(refused) => refused,
+            Ok(product) => {
+                let Body::Aggregate(aggregate) = product.body() else { return false };
+                match crate::plan::check(aggregate, &self.sources, &self.rules, &self.runtime).await {
+                    Ok(_) => return true,
+                    Err(refused) => refused,
+                }
+            }
+        };
+        assert!(!refused.reasons().is_empty(), "refused without a reason");
+        false
+    }
+}

@@ -79,8 +79,12 @@ pub(super) async fn check_units(
 
 /// The engine's own words about the author's query. No data has been opened, so that none can stand in it.
 pub(super) fn unsupported(error: &datafusion::common::DataFusionError) -> Refused {
-    let text: String = error.strip_backtrace().chars().take(400).collect();
+    use datafusion::common::DataFusionError as E;
+    // What comes from files may name them: it stays inside.
+    let told = matches!(error.find_root(), E::Plan(_) | E::NotImplemented(_) | E::SchemaError(..) | E::SQL(..));
+    let text: String = if told { error.strip_backtrace().chars().take(400).collect() } else { String::new() };
     let text = text.lines().next().unwrap_or_default().trim().to_owned();
+    let text = if text.is_empty() { "-".to_owned() } else { text };
     Refusal::new(
         "plan/not-supported",
         format!("查询引擎无法执行：{text}"),

@@ -1,8 +1,7 @@
 //! The public part: the plan with every private leaf replaced by its released table. Intervals are carried beside the
 //! numbers that they belong to, and computed for what is computed from them (see `spans.rs`).
 
-use super::guard::guard_plan;
-use super::guard::to_float;
+use super::guard::{guard_plan, to_float};
 use super::private::PrivateLeaf;
 use super::spans::{Derived, Made, Span, derive};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
@@ -65,16 +64,11 @@ pub(super) async fn probe(
 ) -> Result<()> {
     let both = leaves.iter().zip(clearance.leaves());
     let empty = both.map(|(leaf, c)| empty_leaf(&leaf.node, c)).collect::<Result<Vec<_>>>()?;
-    let (plan, ends) = public_plan(plan, &empty)?;
-    let plan = LogicalPlanBuilder::from(plan.clone()).project(outputs(&plan, &ends))?.build()?;
-    state.create_physical_plan(&plan).await.map(drop)
-}
-
-/// The author's columns, then the ends of their intervals.
-fn outputs(plan: &LogicalPlan, ends: &[Ends]) -> Vec<Expr> {
-    let own = plan.schema().iter().take(ends.len()).map(|(q, f)| Expr::Column(Column::from((q, f))));
-    let columns = ends.iter().flatten().flat_map(|(low, high)| [low, high]).map(|c| Expr::Column(c.clone()));
-    own.chain(columns).collect()
+    let (public, ends) = public_plan(plan, &empty)?;
+    let columns = ends.into_iter().flatten().flat_map(|(low, high)| [low, high]).map(Expr::Column);
+    let outputs: Vec<Expr> = own_columns(plan).into_iter().chain(columns).collect();
+    let public = LogicalPlanBuilder::from(public).project(outputs)?.build()?;
+    state.create_physical_plan(&public).await.map(drop)
 }
 
 fn empty_leaf(node: &Aggregate, clearance: &LeafClearance) -> Result<ReleasedLeaf> {
