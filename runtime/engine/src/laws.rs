@@ -72,11 +72,14 @@ fn write(path: &Path, columns: Vec<(&str, ArrayRef)>) {
 
 const UNITS: usize = 24;
 
+/// Number, city, age, income, and the rows of the meter: quarter and kwh.
+type Person = (usize, usize, i32, Option<i64>, Vec<(i32, f64)>);
+
 /// The two datasets without one unit. Numbers stand at the ends of their ranges, and kwh beyond: whatever the files hold, the
 /// law must hold. Unit 0 has as many rows as it may.
 fn world(folder: &Path, without: Option<usize>) -> Sources {
     let mut random = Random(9);
-    let all: Vec<(usize, usize, i32, Option<i64>, Vec<(i32, f64)>)> = (0..UNITS)
+    let all: Vec<Person> = (0..UNITS)
         .map(|i| {
             let income = [Some(-1_000), Some(100_000), None, Some(random.below(100_000) as i64)][random.below(4)];
             let age = [0, 120, random.below(121) as i32][random.below(3)];
@@ -411,7 +414,7 @@ fn shapes() -> Vec<String> {
             "SELECT COUNT(*) FROM people GROUP BY CUBE ({})",
             (0..20).map(|i| format!("age + {i}")).collect::<Vec<_>>().join(", ")
         ),
-        format!("SELECT COUNT(*) FROM people GROUP BY {}", vec!["ROLLUP (city, age)"; 12].join(", ")),
+        format!("SELECT COUNT(*) FROM people GROUP BY {}", ["ROLLUP (city, age)"; 12].join(", ")),
         doubling(5),
         doubling(30),
         format!("SELECT {} FROM people", "CASE WHEN age = 1 THEN ".repeat(2_000)),

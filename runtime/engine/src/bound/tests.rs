@@ -41,7 +41,7 @@ fn rows(count: usize, units: u64, groups: u64, seed: u64) -> Vec<Row> {
 fn batch(rows: &[Row], text_units: bool) -> RecordBatch {
     let keys: ArrayRef = Arc::new(StringViewArray::from_iter_values(rows.iter().map(|r| format!("group {}", r.group))));
     let more: ArrayRef =
-        Arc::new(rows.iter().map(|r| (r.group % 3 > 0).then_some(r.group as i32)).collect::<Int32Array>());
+        Arc::new(rows.iter().map(|r| (!r.group.is_multiple_of(3)).then_some(r.group as i32)).collect::<Int32Array>());
     let units: ArrayRef = if text_units {
         Arc::new(StringArray::from_iter_values(rows.iter().map(|r| format!("unit number {}", r.unit))))
     } else {
@@ -98,7 +98,7 @@ fn named(cells: &Cells) -> BTreeMap<String, Vec<i128>> {
 }
 
 fn name(group: u64) -> String {
-    format!("group {group}/{}", if group % 3 > 0 { group.to_string() } else { String::new() })
+    format!("group {group}/{}", if !group.is_multiple_of(3) { group.to_string() } else { String::new() })
 }
 
 #[tokio::test(flavor = "multi_thread")]
