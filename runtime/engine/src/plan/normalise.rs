@@ -6,6 +6,7 @@
 //! | `GROUPING SETS`, `ROLLUP`, `CUBE` | one aggregate per set, `UNION ALL` |
 //! | `WHERE x IN (SELECT …)`, `EXISTS (SELECT …)` and their negations | semi-joins and anti-joins |
 //! | `SELECT DISTINCT a, b` | `GROUP BY a, b` |
+//! | `GROUP BY a, a` | `GROUP BY a` |
 //! | `ORDER BY` without `LIMIT` | nothing |
 //!
 //! `NOT IN (SELECT …)` over private rows means `NOT EXISTS`: with SQL's own NULL rule one unit without a key would empty the
@@ -63,7 +64,15 @@ fn aggregate(node: Aggregate) -> Result<Transformed<LogicalPlan>> {
     let filtered = node.aggr_expr.iter().any(has_filter);
     let sets = matches!(node.group_expr.as_slice(), [Expr::GroupingSet(_)]);
     let asks_grouping = node.aggr_expr.iter().any(|e| grouping_call(e).is_some());
-    if !filtered && !sets && !asks_grouping {
+    // `GROUP BY a, a` has one column for both.
+    let mut once: Vec<Expr> = Vec::with_capacity(node.group_expr.len());
+    for key in &node.group_expr {
+        if !once.contains(key) {
+            once.push(key.clone());
+        }
+    }
+    let doubled = once.len() < node.group_expr.len();
+    if !filtered && !sets && !asks_grouping && !doubled {
         return Ok(Transformed::no(LogicalPlan::Aggregate(node)));
     }
     let names: Vec<String> = node.schema.fields().iter().map(|f| f.name().clone()).collect();
@@ -75,7 +84,7 @@ fn aggregate(node: Aggregate) -> Result<Transformed<LogicalPlan>> {
         .map(|(call, name)| if has_filter(call) { unfiltered(call.clone(), name) } else { Ok(call.clone()) })
         .collect::<Result<_>>()?;
     if !sets && !asks_grouping {
-        let node = Aggregate::try_new(node.input, node.group_expr, aggregates)?;
+        let node = Aggregate::try_new(node.input, once, aggregates)?;
         return Ok(Transformed::yes(LogicalPlan::Aggregate(node)));
     }
     per_set(&node, &aggregates).map(Transformed::yes)
