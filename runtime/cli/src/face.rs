@@ -1,5 +1,6 @@
 //! A domain as the commands see it: the one of a local home, or one behind a server. Both have the same methods.
 
+use crate::commands::local_only;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::ipc::reader::FileReader;
@@ -15,7 +16,7 @@ use yunei_engine::domain::{
 };
 use yunei_engine::product::Product;
 use yunei_engine::registry::Subject;
-use yunei_engine::{Domain, DomainError, Format, GrantRequest, RunAnswer, RunRequest, Submission};
+use yunei_engine::{Domain, DomainError, Format, GrantRequest, RunAnswer, RunRequest, Submission, TimingView};
 use yunei_policy::words::{Role, State};
 use yunei_policy::{Refusal, Text};
 use yunei_server::client::{AuthorKey, Client, Method, Sending, escaped, reason};
@@ -463,6 +464,22 @@ impl Face {
         match self {
             Face::Local(domain) => domain.set_product_state(actor, id, to).await,
             Face::Remote(remote) => remote.approve("product", id).await,
+        }
+    }
+
+    /// Opens a new budget epoch; at the domain's machine alone.
+    pub(crate) async fn open_epoch(&self, actor: &str, id: &str) -> Result<u64, DomainError> {
+        match self {
+            Face::Local(domain) => domain.open_epoch(actor, id).await,
+            Face::Remote(_) => Err(local_only()),
+        }
+    }
+
+    /// What the time of a run can tell about one unit; a server does not tell it with an approval.
+    pub(crate) async fn product_timing(&self, id: &str) -> Result<Option<TimingView>, DomainError> {
+        match self {
+            Face::Local(domain) => domain.product_timing(id).await,
+            Face::Remote(_) => Ok(None),
         }
     }
 

@@ -20,16 +20,7 @@ pub(crate) async fn dataset(context: &mut Context, command: DatasetCommand) -> O
             state(context, &id, State::Approved);
             Ok(())
         }
-        DatasetCommand::Epoch { id } => {
-            let epoch = domain.open_epoch(&context.actor("authority"), &id).await?;
-            if context.term.is_json() {
-                context.term.json(&json!({ "id": id, "epoch": epoch }));
-                return Ok(());
-            }
-            let text = context.term.pick("预算期", "budget epoch").to_owned();
-            context.term.item(Mark::Done, &format!("{id}: {text} {epoch}"));
-            Ok(())
-        }
+        DatasetCommand::Epoch { id } => epoch(context, &domain, &id).await,
         DatasetCommand::List => {
             let all = domain.datasets().await?;
             if context.term.is_json() {
@@ -180,6 +171,17 @@ pub(crate) async fn model(context: &mut Context, command: ItemCommand) -> Outcom
             context.term.text(&format!("{}  {}\n{}\n{report}", model.state, model.submitted_by, model.module));
         }
     }
+    Ok(())
+}
+
+async fn epoch(context: &mut Context, domain: &Face, id: &str) -> Outcome {
+    let epoch = domain.open_epoch(&context.actor("authority"), id).await?;
+    if context.term.is_json() {
+        context.term.json(&json!({ "id": id, "epoch": epoch }));
+        return Ok(());
+    }
+    let text = context.term.pick("预算期", "budget epoch").to_owned();
+    context.term.item(Mark::Done, &format!("{id}: {text} {epoch}"));
     Ok(())
 }
 

@@ -63,11 +63,7 @@ impl Context {
     /// Opens the home's domain, for a command that works at its machine alone.
     pub(crate) async fn domain(&self) -> Result<Domain, DomainError> {
         if self.remote.open(self.term.lang())?.is_some() {
-            return Err(usage(
-                "input/local-only",
-                "此命令只能在域所在的机器上使用",
-                "this command works at the domain's machine alone",
-            ));
+            return Err(local_only());
         }
         Domain::open(&self.home, clock()).await
     }
@@ -94,6 +90,11 @@ impl Context {
             }
         }
     }
+}
+
+/// The answer of a command that a server does not offer.
+pub(crate) fn local_only() -> DomainError {
+    usage("input/local-only", "此命令只能在域所在的机器上使用", "this command works at the domain's machine alone")
 }
 
 /// The machine's clock.
