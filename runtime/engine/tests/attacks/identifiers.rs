@@ -51,7 +51,7 @@ refused! {
 }
 refused! {
     /// By IN over a subquery of the same data. Plain engine: the person.
-    semi_join, gives, "SELECT COUNT(*) FROM people WHERE id IN (SELECT id FROM people WHERE age = 23)",
+    semi_join, gives, "SELECT COUNT(*) FROM people WHERE id IN (SELECT id FROM people WHERE id = 'P0000003')",
     ["plan/subquery-over-private", "filter/identifier", "join/kind"]
 }
 refused! {

@@ -23,7 +23,7 @@ refused! {
     /// Recursion over rows. Plain engine: as many copies as it likes.
     recursion, alone,
     "WITH RECURSIVE r(x, n) AS (SELECT age, 1 FROM people UNION ALL SELECT x, n + 1 FROM r WHERE n < 3) SELECT COUNT(*) FROM r",
-    ["plan/node", "unit/lost", "plan/table", "release/raw-rows"]
+    ["plan/node", "unit/lost", "plan/table", "release/raw-rows", "sql/not-supported"]
 }
 refused! {
     /// A subquery alias named as another dataset. Plain engine: people under the rules of meters.

@@ -269,9 +269,11 @@ impl World {
     }
 
     pub fn product_text(id: &str, sql: &str, extra: &str) -> String {
+        let used = ["births", "regions"].into_iter().filter(|name| sql.contains(name));
+        let more: String = used.map(|name| format!(", \"{name}\"")).collect();
         format!(
             "[product]\nid = \"{id}\"\nkind = \"aggregate\"\ntitle = {{ zh = \"测\", en = \"t\" }}\npurposes = [\"research\"]\n\
-             datasets = [\"people\", \"meters\", \"births\", \"regions\"]\nmodels = [\"burden@1.0.0\"]\nsql = '''{sql}'''\n[product.privacy]\nepsilon = 5.0\n{extra}"
+             datasets = [\"people\", \"meters\"{more}]\nmodels = [\"burden@1.0.0\"]\nsql = '''{sql}'''\n[product.privacy]\nepsilon = 5.0\n{extra}"
         )
     }
 
