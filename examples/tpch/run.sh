@@ -13,9 +13,9 @@ python=${PYTHON:-python3}
 scale=${SCALE:-1}
 runs=${RUNS:-40}
 
-holder=tpch
-operator=bench
-authority=bureau
+holder=holder
+operator=operator
+authority=authority
 
 mkdir -p "$work/data" "$work/out"
 export YUNEI_HOME="$work/home"

@@ -3,12 +3,12 @@
 //! ```text
 //! request ─ authorise ─▶ read ─ consent ─▶ charge (durable) ─▶ look up ─▶ record (durable) ─▶ tick ─▶ answer
 //! ```
-//! 1. *Authorise*: the policies, over a picture of the registry ([`standing`]).
+//! 1. *Authorise*: the policies, over a picture of the registry (`standing`).
 //! 2. *Read*: one spelling for every field, check digits included; what is malformed goes no further.
 //! 3. *Consent*: the token's signature, and whether it covers this question.
-//! 4. *Charge* ([`writer`]): quotas, uses of the consent and of the grant, and the guard against enumeration; durable before
+//! 4. *Charge* (`writer`): quotas, uses of the consent and of the grant, and the guard against enumeration; durable before
 //!    anything is looked up, never given back.
-//! 5. *Look up* ([`index`]): keyed digests in a mapped file, compared in constant time over a window of fixed length.
+//! 5. *Look up* (`index`): keyed digests in a mapped file, compared in constant time over a window of fixed length.
 //! 6. *Record*: the entry in the log, with commitments alone.
 //! 7. *Tick*: the answer leaves at the next tick of a quantum whose phase is random.
 //!
