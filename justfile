@@ -37,3 +37,8 @@ bench-audit:
 # rows per second of the sandbox
 bench-sandbox:
     cargo bench -p yunei-sandbox
+
+# the log under every fault of the disk (strace), against the table that is checked in, and on a disk that is really full
+faults:
+    cargo run -p yunei-audit --example fault_matrix -- --check runtime/audit/FAULTS.md
+    cargo run -p yunei-audit --example full_disk
