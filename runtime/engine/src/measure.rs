@@ -4,15 +4,13 @@
 use crate::bound::ROWS_MEMORY;
 use crate::catalogue::{DatasetSpec, FileEntry};
 use crate::execute::cells_of;
-use crate::plan::{Prepared, Source, Sources, prepare_unauthorised};
+use crate::plan::{Source, Sources, prepare_unauthorised};
 use crate::product::{Body, Product};
-use datafusion::execution::context::TaskContext;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use yunei_policy::clear::Clearance;
 use yunei_policy::rules::RuleSet;
 use yunei_policy::{Refusal, Refused};
 
@@ -22,9 +20,7 @@ pub struct Measured {
     sources: Sources,
     runtime: Arc<RuntimeEnv>,
     rules: RuleSet,
-    prepared: Vec<Option<Prepared>>,
-    clearance: Clearance,
-    context: Arc<TaskContext>,
+    bounded: bool,
 }
 
 impl std::fmt::Debug for Measured {
@@ -54,22 +50,27 @@ impl Measured {
         let Body::Aggregate(aggregate) = product.body() else {
             return Err(Refusal::new("product/kind", "须为聚合产品", "an aggregate product is measured").into());
         };
-        let (prepared, clearance, state) = prepare_unauthorised(aggregate, &sources, &rules, &runtime).await?;
-        let context = state.task_ctx();
-        Ok(Self { product, sources, runtime, rules, prepared, clearance, context })
+        let (_, clearance, _) = prepare_unauthorised(aggregate, &sources, &rules, &runtime).await?;
+        let bounded = clearance.leaves().iter().any(|l| l.bounding().is_some());
+        Ok(Self { product, sources, runtime, rules, bounded })
     }
 
-    /// Runs the private part once; how long it took, and how many cells there were.
+    /// Runs the private part once; how long that took after it was planned, and how many cells there were.
     ///
     /// # Errors
     /// `run/failed`.
     pub async fn run(&self) -> Result<(Duration, usize), Refused> {
         let failed = |_| Refused::from(Refusal::new("run/failed", "运行失败", "the run failed"));
+        let Body::Aggregate(aggregate) = self.product.body() else { return Ok((Duration::ZERO, 0)) };
+        // A physical plan runs once: its operators hand out their input and keep no copy.
+        let (prepared, clearance, state) =
+            prepare_unauthorised(aggregate, &self.sources, &self.rules, &self.runtime).await?;
+        let context = state.task_ctx();
         let begun = Instant::now();
         let mut cells = 0;
-        for (prepared, clearance) in self.prepared.iter().zip(self.clearance.leaves()) {
+        for (prepared, clearance) in prepared.iter().zip(clearance.leaves()) {
             let Some(prepared) = prepared else { continue };
-            let found = cells_of(prepared, clearance, &self.context, &[7; 32], ROWS_MEMORY).await.map_err(failed)?;
+            let found = cells_of(prepared, clearance, &context, &[7; 32], ROWS_MEMORY).await.map_err(failed)?;
             cells += found.len();
         }
         Ok((begun.elapsed(), cells))
@@ -90,7 +91,7 @@ impl Measured {
 
     /// Whether some leaf needs its units bounded.
     pub fn is_bounded(&self) -> bool {
-        self.clearance.leaves().iter().any(|l| l.bounding().is_some())
+        self.bounded
     }
 }
 
