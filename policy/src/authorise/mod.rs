@@ -344,6 +344,11 @@ impl fmt::Debug for Authorised {
     }
 }
 
+/// Less stack than this, in bytes, is not enough for Cedar (its own bound is 100 KiB).
+const STACK_NEEDED: usize = 512 * 1024;
+/// What is given then, in bytes.
+const STACK_GIVEN: usize = 2 * 1024 * 1024;
+
 /// Decides over a request.
 ///
 /// # Errors
@@ -352,7 +357,10 @@ impl fmt::Debug for Authorised {
 pub fn authorise(request: &Request<'_>, policies: &Policies) -> Result<Authorised, Refused> {
     let grants = GrantView::of(request);
     let (entities, question) = question(request, &grants, policies).ok_or_else(denied)?;
-    let response = Authorizer::new().is_authorized(&question, policies.set(), &entities);
+    // Cedar answers with an error where little of the stack is left, and an error denies: who asks from deep inside is
+    // given room.
+    let ask = || Authorizer::new().is_authorized(&question, policies.set(), &entities);
+    let response = stacker::maybe_grow(STACK_NEEDED, STACK_GIVEN, ask);
     let reasons = policies.refusals(response.diagnostics().reason());
     // A policy that could not be evaluated is skipped by Cedar; a skipped forbid must not let anything pass.
     let sound = response.diagnostics().errors().next().is_none();

@@ -23,8 +23,13 @@ async fn a_model_is_compiled_once_and_again_when_its_artefact_is_damaged() {
     let kept = artefacts(&world);
     assert_eq!(kept.len(), 1);
     let good = fs::read(&kept[0]).unwrap();
+    // The first check measures the machine's pace with small models of its own; these are kept too.
     world.check(SQL).await.unwrap();
-    assert_eq!(artefacts(&world), kept);
+    let all = artefacts(&world);
+    assert!(all.contains(&kept[0]));
+    world.check(SQL).await.unwrap();
+    assert_eq!(artefacts(&world), all);
+    assert_eq!(fs::read(&kept[0]).unwrap(), good);
 
     // One bit of machine code: it must not be run.
     let mut bad = good.clone();
@@ -44,5 +49,5 @@ async fn a_model_is_compiled_once_and_again_when_its_artefact_is_damaged() {
 
     fs::remove_dir_all(world.folder.path().join("home/artefacts")).unwrap();
     world.check(SQL).await.unwrap();
-    assert_eq!(artefacts(&world), kept);
+    assert!(artefacts(&world).contains(&kept[0]));
 }

@@ -112,7 +112,7 @@ const ALLOWED: &[&str] = &[
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_analysts_write_is_cleared() {
-    let world = World::new(120).await;
+    let world = World::wide(120).await;
     let mut wrong = Vec::new();
     for sql in ALLOWED {
         if let Err(reasons) = world.why(sql).await {
@@ -124,7 +124,7 @@ async fn what_analysts_write_is_cleared() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_cleared_runs() {
-    let world = World::new(120).await;
+    let world = World::wide(120).await;
     let asked = Asked { world: &world, count: std::cell::Cell::new(0) };
     for sql in ALLOWED {
         let (batch, columns) = asked.run(sql).await;
@@ -139,7 +139,7 @@ fn near(found: f64, wanted: f64, by: f64) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn numbers_are_right_but_for_the_noise() {
     let people = 3_000;
-    let world = World::new(people).await;
+    let world = World::wide(people).await;
     let asked = Asked { world: &world, count: std::cell::Cell::new(0) };
     let all: Vec<_> = (0..people).map(common::person).collect();
 
@@ -189,7 +189,7 @@ async fn numbers_are_right_but_for_the_noise() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_division_by_a_released_zero_gives_null() {
-    let world = World::new(60).await;
+    let world = World::wide(60).await;
     let asked = Asked { world: &world, count: std::cell::Cell::new(0) };
     let (batch, _) = asked
         .run("SELECT COUNT(*) / (COUNT(*) - COUNT(*)) AS x, CAST('no' || city AS INT) AS y FROM people GROUP BY city")
@@ -200,7 +200,7 @@ async fn a_division_by_a_released_zero_gives_null() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refusals_say_what_to_write_instead() {
-    let world = World::new(12).await;
+    let world = World::wide(12).await;
     for (sql, code, hint) in [
         ("SELECT MAX(income) FROM people", "aggregate/min-max", "APPROX_PERCENTILE_CONT"),
         ("SELECT COUNT(*) FROM people TABLESAMPLE SYSTEM (10)", "", ""),

@@ -95,7 +95,6 @@ fn onnx_linear_models_and_networks_are_within_a_millionth() {
         "onnx_logistic",
         "onnx_logistic_classes",
         "onnx_boosting_binary",
-        "onnx_mlp_sklearn",
         "onnx_mlp",
         "onnx_mlp_softmax",
     ] {

@@ -194,7 +194,7 @@ impl Domain {
     /// # Errors
     /// All the reasons why it is refused; `run/failed` for anything after data was opened.
     pub async fn run(&self, request: &crate::RunRequest) -> Result<crate::RunAnswer, DomainError> {
-        crate::pipeline::run(self, &self.run_id()?, request).await
+        Box::pin(crate::pipeline::run(self, &self.run_id()?, request)).await
     }
 
     /// An id for a run that is to be asked for; it is nothing yet.
@@ -210,7 +210,7 @@ impl Domain {
     /// # Errors
     /// As [`Self::run`]; `store/exists` where there is a run of that id.
     pub async fn run_as(&self, id: &str, request: &crate::RunRequest) -> Result<crate::RunAnswer, DomainError> {
-        crate::pipeline::run(self, id, request).await
+        Box::pin(crate::pipeline::run(self, id, request)).await
     }
 
     /// Answers a verification; see [`crate::verify`].
@@ -218,7 +218,7 @@ impl Domain {
     /// # Errors
     /// All the reasons why it is refused; `run/failed` for anything after data was opened.
     pub async fn verify(&self, request: &crate::VerifyRequest) -> Result<crate::VerifyAnswer, DomainError> {
-        crate::verify::verify(self, request).await
+        Box::pin(crate::verify::verify(self, request)).await
     }
 
     /// Now, milliseconds since 1970-01-01 UTC.

@@ -202,7 +202,19 @@ pub fn rules() -> String {
 }
 
 impl World {
+    /// People and their meters.
     pub async fn new(people: usize) -> Self {
+        Self::with(people, &[("people.toml", PEOPLE), ("meters.toml", METERS)]).await
+    }
+
+    /// Their births and an open table of regions as well.
+    pub async fn wide(people: usize) -> Self {
+        let all =
+            [("people.toml", PEOPLE), ("meters.toml", METERS), ("births.toml", BIRTHS), ("regions.toml", REGIONS)];
+        Self::with(people, &all).await
+    }
+
+    async fn with(people: usize, entries: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let rows: Vec<_> = (0..people).map(person).collect();
         let ids: Vec<String> = (0..people).map(|i| format!("P{i:07}")).collect();
@@ -244,9 +256,7 @@ impl World {
         let domain =
             Domain::create(&folder.path().join("home"), "test.example/domain", Some(&rules()), clock()).await.unwrap();
         let world = Self { folder, domain };
-        for (name, text) in
-            [("people.toml", PEOPLE), ("meters.toml", METERS), ("births.toml", BIRTHS), ("regions.toml", REGIONS)]
-        {
+        for (name, text) in entries.iter().copied() {
             let path = world.file(name, text);
             let submission = world.domain.register_dataset("holder", &path, |_, _| {}).await.unwrap();
             world.domain.set_dataset_state("authority", &submission.id, State::Approved).await.unwrap();
