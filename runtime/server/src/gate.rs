@@ -12,7 +12,8 @@ use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, hea
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
-use yunei_engine::domain::Caller;
+use yunei_engine::domain::{Caller, Credential};
+use yunei_policy::authorise::Action;
 use yunei_policy::{Lang, Refusal};
 
 /// An answer or why there is none.
@@ -21,7 +22,9 @@ pub(crate) type Answer = Result<Response<Body>, Problem>;
 /// A request that was let in.
 pub(crate) struct Call {
     /// Who sent it; nobody on a route that is open to all.
-    caller: Option<Caller>,
+    caller: Option<Arc<Caller>>,
+    /// What showed it, where that is looked at again when the use is charged.
+    pub(crate) credential: Option<Credential>,
     /// The language of the answer's texts.
     pub(crate) lang: Lang,
     pub(crate) headers: HeaderMap,
@@ -34,7 +37,7 @@ impl Call {
     /// Who sent it.
     pub(crate) fn caller(&self) -> Result<&Caller, Problem> {
         // A route whose handler asks for a caller without demanding one in the table is a fault of ours.
-        self.caller.as_ref().ok_or_else(Problem::internal)
+        self.caller.as_deref().ok_or_else(Problem::internal)
     }
 
     /// The institution that sent it.
@@ -122,6 +125,7 @@ async fn admit(app: &Arc<App>, route: &'static Route, request: Request<Body>, la
 
 async fn enter(app: &Arc<App>, route: &'static Route, mut request: Request<Body>, lang: Lang) -> Result<Call, Problem> {
     let connection = request.extensions().get::<Connection>().cloned();
+    let mut credential = None;
     let caller = match route.access {
         Access::Health | Access::Open => None,
         Access::Machine => {
@@ -130,11 +134,17 @@ async fn enter(app: &Arc<App>, route: &'static Route, mut request: Request<Body>
             }
             None
         }
+        Access::Needs(Action::Verify) => {
+            let shown = Credential::read(bearer(request.headers())?, connection.and_then(|c| c.certificate))?;
+            let caller = app.domain.admit_verifier(&shown).await?;
+            credential = Some(shown);
+            Some(caller)
+        }
         Access::Needs(action) => {
             let secret = bearer(request.headers())?;
             let caller = app.domain.authenticate(secret, connection.and_then(|c| c.certificate)).await?;
             app.domain.admit(&caller, action).await?;
-            Some(caller)
+            Some(Arc::new(caller))
         }
     };
     let parameters = match request.extract_parts::<RawPathParams>().await {
@@ -143,7 +153,7 @@ async fn enter(app: &Arc<App>, route: &'static Route, mut request: Request<Body>
     };
     let (parts, body) = request.into_parts();
     let body = read_body(app, route, &parts.headers, body).await?;
-    Ok(Call { caller, lang, headers: parts.headers, uri: parts.uri, parameters, body })
+    Ok(Call { caller, credential, lang, headers: parts.headers, uri: parts.uri, parameters, body })
 }
 
 fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {

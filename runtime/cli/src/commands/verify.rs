@@ -40,6 +40,7 @@ async fn one(context: &mut Context, args: VerifyArgs) -> Outcome {
         scene: args.scene,
         serial: args.serial,
         consent: args.consent.as_deref().map(token).transpose()?,
+        credential: None,
     };
     let receipt = args.receipt.as_deref().map(Draft::create).transpose()?;
     if let Some(remote) = context.server()? {

@@ -12,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 use yunei_policy::authorise::{Action, Resource, Scopes};
 use yunei_policy::words::{Role, State};
 use yunei_policy::{Refusal, Refused};
@@ -62,6 +63,74 @@ impl Caller {
 impl fmt::Debug for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Caller").field("token", &self.token).finish_non_exhaustive()
+    }
+}
+
+/// What came with a request to show who sent it: the digests of a token and of a client certificate. It proves nothing
+/// before it is looked up.
+#[derive(Clone)]
+pub struct Credential {
+    token: Digest,
+    certificate: Option<Digest>,
+}
+
+impl Credential {
+    /// Of a token's secret and, where the connection came with one, the SHA-256 of a client certificate.
+    ///
+    /// # Errors
+    /// `credential/unknown` where it is no token of ours by its form.
+    pub fn read(secret: &str, certificate: Option<[u8; 32]>) -> Result<Self, DomainError> {
+        if secret.len() > 128 || !secret.starts_with(PREFIX) {
+            return Err(unknown_credential());
+        }
+        Ok(Self { token: Digest::of(secret.as_bytes()), certificate: certificate.map(Digest::from_bytes) })
+    }
+
+    /// The digest of the token.
+    pub(crate) fn token(&self) -> &Digest {
+        &self.token
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credential")
+    }
+}
+
+pub(crate) fn unknown_credential() -> DomainError {
+    credential("credential/unknown", "令牌无效", "the token is not known")
+}
+
+/// Whether a token that was found is good now, with what came beside it.
+fn check_token(token: &Token, shown: &Credential, now: i64) -> Result<(), DomainError> {
+    if token.revoked_at.is_some() {
+        return Err(credential("credential/revoked", "令牌已被吊销", "the token was revoked"));
+    }
+    if now >= token.expires_at {
+        return Err(credential("credential/expired", "令牌已过期", "the token has expired"));
+    }
+    if token.certificate.is_some() && token.certificate != shown.certificate {
+        return Err(credential(
+            "credential/certificate",
+            "该令牌须与其绑定的客户端证书一同使用",
+            "the token has to come with the client certificate that it is bound to",
+        ));
+    }
+    Ok(())
+}
+
+/// A token that was let in to verify, over a picture of the registry: who it is, and what has to be looked at every time.
+pub(crate) struct Admitted {
+    caller: Arc<Caller>,
+    token: Token,
+}
+
+impl Admitted {
+    /// Who it is, where the token is good now and with this certificate.
+    pub(crate) fn check(&self, shown: &Credential, now: i64) -> Result<Arc<Caller>, DomainError> {
+        check_token(&self.token, shown, now)?;
+        Ok(Arc::clone(&self.caller))
     }
 }
 
@@ -144,26 +213,34 @@ impl Domain {
     /// # Errors
     /// `credential/unknown`, `credential/revoked`, `credential/expired`, `credential/certificate`.
     pub async fn authenticate(&self, secret: &str, certificate: Option<[u8; 32]>) -> Result<Caller, DomainError> {
-        let unknown = || credential("credential/unknown", "令牌无效", "the token is not known");
-        if secret.len() > 128 || !secret.starts_with(PREFIX) {
-            return Err(unknown());
-        }
-        let token = self.store.token_by_digest(&Digest::of(secret.as_bytes())).await?.ok_or_else(unknown)?;
-        if token.revoked_at.is_some() {
-            return Err(credential("credential/revoked", "令牌已被吊销", "the token was revoked"));
-        }
-        if self.now() >= token.expires_at {
-            return Err(credential("credential/expired", "令牌已过期", "the token has expired"));
-        }
-        if token.certificate.is_some() && token.certificate != certificate.map(Digest::from_bytes) {
-            return Err(credential(
-                "credential/certificate",
-                "该令牌须与其绑定的客户端证书一同使用",
-                "the token has to come with the client certificate that it is bound to",
-            ));
-        }
+        Ok(self.identify(&Credential::read(secret, certificate)?).await?.0)
+    }
+
+    async fn identify(&self, shown: &Credential) -> Result<(Caller, Token), DomainError> {
+        let token = self.store.token_by_digest(&shown.token).await?.ok_or_else(unknown_credential)?;
+        check_token(&token, shown, self.now())?;
         let institution = self.institution(&token.institution).await?;
-        Ok(Caller { institution: institution.id, role: institution.role, token: token.id, scopes: token.scopes })
+        let scopes = token.scopes.clone();
+        Ok((Caller { institution: institution.id, role: institution.role, token: token.id.clone(), scopes }, token))
+    }
+
+    /// Who asks a verification product, let in by its token and the policies.
+    ///
+    /// Thousands ask in a second: what was found once holds as long as the registry's picture does
+    /// (`verify::standing`). A question carries its credential on, and is charged only under the picture that is the
+    /// registry's own at that moment: a token that is revoked meanwhile asks nothing any more.
+    ///
+    /// # Errors
+    /// Those of [`Domain::authenticate`] and [`Domain::admit`].
+    pub async fn admit_verifier(&self, shown: &Credential) -> Result<Arc<Caller>, DomainError> {
+        self.verifying.admit(self, shown).await
+    }
+
+    /// Looks a credential up in the registry and asks the policies.
+    pub(crate) async fn admitted(&self, shown: &Credential) -> Result<Admitted, DomainError> {
+        let (caller, token) = self.identify(shown).await?;
+        self.admit(&caller, Action::Verify).await?;
+        Ok(Admitted { caller: Arc::new(caller), token })
     }
 
     /// Whether a caller may do something, as far as its token's scopes and the policies over the interface go. What is

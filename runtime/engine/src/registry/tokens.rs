@@ -169,6 +169,8 @@ impl Store {
             return Err(StoreError::State { kind: Kind::Token, id: id.to_owned(), from, to });
         }
         sqlx::query("UPDATE tokens SET revoked_at = ? WHERE id = ?").bind(at).bind(id).execute(&mut *tx).await?;
+        // Verifications let tokens in over a picture of the registry: this makes it an old one.
+        sqlx::query("UPDATE generation SET number = number + 1").execute(&mut *tx).await?;
         Self::commit(tx, audit).await
     }
 }

@@ -74,6 +74,7 @@ impl Domain {
             scene: scene.clone(),
             serial: item.serial,
             consent: item.consent,
+            credential: None,
         });
         let answers = stream::iter(requests).map(|request| async move { verify_as(self, &request, true).await });
         Ok(answers.buffered(AT_A_TIME).collect().await)

@@ -42,7 +42,7 @@ pub(crate) use recover::recover;
 pub(crate) use state::Verifying;
 
 use crate::digest::sha256_parts;
-use crate::domain::{Domain, Ticket, fresh_id};
+use crate::domain::{Credential, Domain, Ticket, fresh_id};
 use crate::error::DomainError;
 use crate::pipeline::{is_stop, stopped};
 use crate::product::{Body, VerificationProduct};
@@ -86,6 +86,8 @@ pub struct VerifyRequest {
     pub serial: Option<String>,
     /// The subject's consent, a compact JWS.
     pub consent: Option<String>,
+    /// What showed who asks, where it came over the network: looked at again under the picture that it is charged under.
+    pub credential: Option<Credential>,
 }
 
 impl std::fmt::Debug for VerifyRequest {
@@ -251,6 +253,12 @@ impl Steps<'_> {
     /// Authorises, reads the question and checks the consent, over one picture of the registry.
     async fn decide(&self, standing: &Arc<Standing>) -> Result<Decided, DomainError> {
         let (domain, request) = (self.domain, self.request);
+        if let Some(shown) = &request.credential {
+            let caller = standing.admit(domain, shown).await?;
+            if caller.institution() != request.institution {
+                return Err(crate::domain::unknown_credential());
+            }
+        }
         let asked = match standing.asked(&request.product) {
             Some(asked) => asked,
             None => {

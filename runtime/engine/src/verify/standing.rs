@@ -11,11 +11,11 @@ use super::source::fill;
 use crate::catalogue::verify_unchanged;
 use crate::dates::format_instant;
 use crate::digest::sha256_parts;
-use crate::domain::{Domain, Resolved};
+use crate::domain::{Admitted, Caller, Credential, Domain, Resolved};
 use crate::error::DomainError;
 use crate::pipeline::authorise_use;
 use crate::product::{Body, Product};
-use crate::registry::{self, RestsOn};
+use crate::registry::{self, Digest, RestsOn};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -29,6 +29,8 @@ pub(super) struct Standing {
     pub(super) issuers: Issuers,
     products: Mutex<HashMap<String, Arc<Asked>>>,
     verdicts: Mutex<HashMap<(String, String, String), Verdict>>,
+    /// Tokens that were let in, by their digests, and the policies that let them in.
+    admitted: Mutex<HashMap<Digest, (Arc<Policies>, Arc<Admitted>)>>,
 }
 
 /// A product that can be asked.
@@ -73,7 +75,30 @@ impl Standing {
     pub(super) async fn take(domain: &Domain) -> Result<Self, DomainError> {
         let generation = domain.store.generation().await?;
         let issuers = Issuers::new(domain.store.issuers().await?);
-        Ok(Self { generation, issuers, products: Mutex::default(), verdicts: Mutex::default() })
+        Ok(Self {
+            generation,
+            issuers,
+            products: Mutex::default(),
+            verdicts: Mutex::default(),
+            admitted: Mutex::default(),
+        })
+    }
+
+    /// Who shows a credential, let in under this picture. The registry and the policies are asked once per token; that it
+    /// has not expired and comes with its certificate is looked at every time.
+    pub(super) async fn admit(&self, domain: &Domain, shown: &Credential) -> Result<Arc<Caller>, DomainError> {
+        let policies = domain.policies();
+        let known = locked(&self.admitted).get(shown.token()).filter(|(p, _)| Arc::ptr_eq(p, &policies)).cloned();
+        let admitted = match known {
+            Some((_, admitted)) => admitted,
+            None => {
+                let admitted = Arc::new(domain.admitted(shown).await?);
+                // Tokens of the registry alone come here, so that the registry's bound on them is this table's.
+                locked(&self.admitted).insert(*shown.token(), (policies, Arc::clone(&admitted)));
+                admitted
+            }
+        };
+        admitted.check(shown, domain.now())
     }
 
     /// The grant under which an institution may ask a product. The policies are asked once per institution, product and

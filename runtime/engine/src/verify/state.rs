@@ -4,7 +4,7 @@ use super::standing::Standing;
 use super::writer::Writer;
 use super::{cut, subject_parts};
 use crate::digest::sha256_parts;
-use crate::domain::Domain;
+use crate::domain::{Caller, Credential, Domain};
 use crate::error::DomainError;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -57,6 +57,11 @@ impl Verifying {
                 Ok(standing)
             }
         }
+    }
+
+    /// Who shows a credential. What an old picture has let in is asked again before it is charged.
+    pub(crate) async fn admit(&self, domain: &Domain, shown: &Credential) -> Result<Arc<Caller>, DomainError> {
+        self.standing(domain).await?.admit(domain, shown).await
     }
 
     /// Whether the registry has changed since the picture was taken.

@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod consents;
+mod credentials;
 mod enumeration;
 mod kill;
 mod town;

@@ -355,6 +355,7 @@ async fn answered(app: &App, call: &Call, new: NewVerification) -> Result<Value,
         scene: new.scene,
         serial: new.serial,
         consent: new.consent,
+        credential: call.credential.clone(),
     };
     let answer = app.domain.verify(&request).await?;
     let mut document = answer.to_json();
