@@ -48,7 +48,7 @@ impl Store {
     /// What keeps the store from being read.
     pub async fn released_cells(&self, dataset: &str, data: &str) -> Result<Vec<Vec<u8>>, StoreError> {
         let cells =
-            sqlx::query_scalar("SELECT members FROM statistical_cells WHERE dataset = ? AND data = ? ORDER BY seq")
+            sqlx::query_scalar("SELECT members FROM statistical_cells WHERE dataset = $1 AND data = $2 ORDER BY seq")
                 .bind(dataset)
                 .bind(data)
                 .fetch_all(&self.read)
@@ -59,7 +59,7 @@ impl Store {
 
 async fn add_cell(tx: &mut Tx, run: &str, cell: &ReleasedCell) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO statistical_cells (run_id, dataset, data, digest, members) VALUES (?, ?, ?, ?, ?)
+        "INSERT INTO statistical_cells (run_id, dataset, data, digest, members) VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT (dataset, data, digest) DO NOTHING",
     )
     .bind(run)

@@ -78,7 +78,7 @@ impl Store {
         submit_entry(&mut tx, new, &digest, at).await?;
         let number = sqlx::query_scalar::<_, i64>(
             "INSERT INTO dataset_versions (dataset, number, spec_digest, spec_toml, files, rows, registered_at)
-             SELECT ?1, 1 + coalesce(max(number), 0), ?2, ?3, ?4, ?5, ?6 FROM dataset_versions WHERE dataset = ?1
+             SELECT $1, 1 + coalesce(max(number), 0), $2, $3, $4, $5, $6 FROM dataset_versions WHERE dataset = $1
              RETURNING number",
         )
         .bind(spec.id())
@@ -98,7 +98,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`].
     pub async fn dataset(&self, id: &str) -> Result<Dataset, StoreError> {
-        sqlx::query_as::<_, DatasetRow>(select_dataset!("WHERE id = ?"))
+        sqlx::query_as::<_, DatasetRow>(select_dataset!("WHERE id = $1"))
             .bind(id)
             .fetch_optional(&self.read)
             .await?
@@ -122,7 +122,7 @@ impl Store {
     pub async fn dataset_version(&self, id: &str, number: u64) -> Result<DatasetVersion, StoreError> {
         sqlx::query_as::<_, VersionRow>(
             "SELECT dataset, number, spec_digest, spec_toml, files, rows, registered_at
-             FROM dataset_versions WHERE dataset = ? AND number = ?",
+             FROM dataset_versions WHERE dataset = $1 AND number = $2",
         )
         .bind(id)
         .bind(i64::try_from(number).unwrap_or(i64::MAX))
@@ -139,7 +139,7 @@ impl Store {
     pub async fn dataset_versions(&self, id: &str) -> Result<Vec<DatasetVersion>, StoreError> {
         sqlx::query_as::<_, VersionRow>(
             "SELECT dataset, number, spec_digest, spec_toml, files, rows, registered_at
-             FROM dataset_versions WHERE dataset = ? ORDER BY number",
+             FROM dataset_versions WHERE dataset = $1 ORDER BY number",
         )
         .bind(id)
         .fetch_all(&self.read)
@@ -160,7 +160,7 @@ impl Store {
         at: i64,
         audit: AuditEntry<'_>,
     ) -> Result<State, StoreError> {
-        stateful!(Kind::Dataset, "datasets", "id = ?").change(self, &[id], to, at, audit).await
+        stateful!(Kind::Dataset, "datasets", "id").change(self, &[id], to, at, audit).await
     }
 
     /// Begins the next epoch of a dataset, for which budgets start afresh; gives its number.
@@ -170,7 +170,7 @@ impl Store {
     pub async fn advance_epoch(&self, id: &str, at: i64, audit: AuditEntry<'_>) -> Result<u64, StoreError> {
         let mut tx = self.begin().await?;
         let epoch = sqlx::query_scalar::<_, i64>(
-            "UPDATE datasets SET epoch = epoch + 1, changed_at = ? WHERE id = ? RETURNING epoch",
+            "UPDATE datasets SET epoch = epoch + 1, changed_at = $1 WHERE id = $2 RETURNING epoch",
         )
         .bind(at)
         .bind(id)
@@ -186,7 +186,7 @@ impl Store {
 async fn submit_entry(tx: &mut Tx, new: NewDataset<'_>, digest: &str, at: i64) -> Result<(), StoreError> {
     let id = new.spec.id();
     let known = sqlx::query_as::<_, (String, String, String)>(
-        "SELECT submitted_by, state, spec_digest FROM datasets WHERE id = ?",
+        "SELECT submitted_by, state, spec_digest FROM datasets WHERE id = $1",
     )
     .bind(id)
     .fetch_optional(&mut **tx)
@@ -194,7 +194,7 @@ async fn submit_entry(tx: &mut Tx, new: NewDataset<'_>, digest: &str, at: i64) -
     let Some((owner, word, current)) = known else {
         sqlx::query(
             "INSERT INTO datasets (id, spec_digest, spec_toml, submitted_by, state, epoch, created_at, changed_at)
-             VALUES (?, ?, ?, ?, 'submitted', 1, ?, ?)",
+             VALUES ($1, $2, $3, $4, 'submitted', 1, $5, $6)",
         )
         .bind(id)
         .bind(digest)
@@ -219,7 +219,7 @@ async fn submit_entry(tx: &mut Tx, new: NewDataset<'_>, digest: &str, at: i64) -
     }
     if current != digest {
         sqlx::query(
-            "UPDATE datasets SET spec_digest = ?, spec_toml = ?, state = 'submitted', changed_at = ? WHERE id = ?",
+            "UPDATE datasets SET spec_digest = $1, spec_toml = $2, state = 'submitted', changed_at = $3 WHERE id = $4",
         )
         .bind(digest)
         .bind(new.spec.text())

@@ -88,6 +88,15 @@ impl fmt::Display for Kind {
     }
 }
 
+/// A sentence for people, in both languages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Words {
+    /// In Chinese.
+    pub zh: &'static str,
+    /// In English.
+    pub en: &'static str,
+}
+
 /// What went wrong with the store. Ids are public; no variant carries anything else that was stored.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -134,18 +143,31 @@ pub enum StoreError {
     /// A value handed in is out of its limits: a fault of the caller.
     #[error("`{0}` is out of its limits")]
     Limit(&'static str),
-    /// There is no store at the path.
+    /// There is no store at the path or in the database.
     #[error("there is no store here")]
     Absent,
-    /// A file is at the path already.
-    #[error("there is something at the store's path already")]
+    /// A file is at the path already, or the database is not empty.
+    #[error("there is something at the store's place already")]
     Occupied,
-    /// The file is not a store of ours.
-    #[error("this file is not a Yunei store")]
+    /// The file or the database is not a store of ours.
+    #[error("this is not a Yunei store")]
     Foreign,
     /// The store was written by a newer release.
     #[error("this store was written by a newer release")]
     Newer,
+    /// The address of a store cannot be used. Says why, without repeating it.
+    #[error("the store's address cannot be used: {}", .0.en)]
+    Url(Words),
+    /// The database server cannot be reached, or went away. Nothing is known of a change that was under way: a charge may
+    /// stand.
+    #[error("the store's server cannot be reached")]
+    Unreachable,
+    /// The database server does not let us in, or not do what has to be done.
+    #[error("the store's server refuses: {}", .0.en)]
+    Denied(Words),
+    /// The database server is set so that a store cannot be kept on it.
+    #[error("the store's server cannot keep a store: {}", .0.en)]
+    Unfit(Words),
     /// Another process held the store for too long.
     #[error("the store is busy")]
     Busy,
@@ -155,7 +177,7 @@ pub enum StoreError {
     /// The file system refused. Fatal: after a failed write or fsync nothing is known of what is on the disk.
     #[error("the file system refused: {0}")]
     Io(#[source] std::io::Error),
-    /// SQLite refused. Fatal.
+    /// The database refused. Fatal.
     #[error("the database refused")]
     Database(#[source] sqlx::Error),
 }
@@ -182,6 +204,10 @@ impl StoreError {
             Self::Occupied => "store/occupied",
             Self::Foreign => "store/foreign",
             Self::Newer => "store/newer",
+            Self::Url(_) => "store/url",
+            Self::Unreachable => "store/unreachable",
+            Self::Denied(_) => "store/denied",
+            Self::Unfit(_) => "store/unfit",
             Self::Busy => "store/busy",
             Self::Damaged(_) => "store/damaged",
             Self::Io(_) => "store/io",
@@ -229,8 +255,28 @@ impl StoreError {
             Self::Limit(what) => new(format!("`{what}` 超出限制"), format!("`{what}` is out of its limits")),
             Self::Absent => new("此处没有域的存储".into(), "there is no store here".into())
                 .hint("先运行 `yunei init`", "run `yunei init` first"),
-            Self::Occupied => new("此处已有文件".into(), "there is something at the store's path already".into()),
-            Self::Foreign => new("该文件不是域的存储".into(), "this file is not a Yunei store".into()),
+            Self::Occupied => new("该处已有其他内容".into(), "there is something at the store's place already".into())
+                .hint("请另选位置；数据库须为空库", "name another place; a database has to be empty"),
+            Self::Foreign => new("这不是域的存储".into(), "this is not a Yunei store".into())
+                .hint("请指向该域自己的存储", "name the store of this domain"),
+            Self::Url(words) => new(
+                format!("存储地址不可用：{}", words.zh),
+                format!("the store's address cannot be used: {}", words.en),
+            ),
+            Self::Unreachable => {
+                new("无法连接存储所在的数据库服务器".into(), "the store's database server cannot be reached".into())
+                    .hint(
+                        "请检查服务器是否在运行、主机与端口是否正确、防火墙和 TLS 证书",
+                        "see that it runs, and to host and port, the firewall and the TLS certificate",
+                    )
+            }
+            Self::Denied(words) => {
+                new(format!("数据库服务器拒绝访问：{}", words.zh), format!("the database server refuses: {}", words.en))
+            }
+            Self::Unfit(words) => new(
+                format!("该数据库服务器不能用作存储：{}", words.zh),
+                format!("the database server cannot keep a store: {}", words.en),
+            ),
             Self::Newer => new("该存储由更新的版本写入".into(), "this store was written by a newer release".into())
                 .hint("请升级后再打开", "open it with that release or a later one"),
             Self::Busy => new("存储正忙，请稍后再试".into(), "the store is busy; try again later".into()),
@@ -245,13 +291,20 @@ impl StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        // Primary result codes of SQLite (sqlite.org/rescode.html): the low byte of the extended code.
-        let primary = match &error {
-            sqlx::Error::Database(inner) => inner.code().and_then(|c| c.parse::<u32>().ok()).map(|c| c & 0xff),
-            sqlx::Error::PoolTimedOut => return Self::Busy,
-            _ => None,
+        let sqlx::Error::Database(inner) = &error else {
+            return match error {
+                sqlx::Error::PoolTimedOut => Self::Busy,
+                // SQLite's driver gives none of these.
+                sqlx::Error::Io(_) | sqlx::Error::Tls(_) => Self::Unreachable,
+                other => Self::Database(other),
+            };
         };
-        match primary {
+        if inner.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_none() {
+            let meaning = inner.code().and_then(|code| super::postgres::meaning(&code));
+            return meaning.unwrap_or(Self::Database(error));
+        }
+        // Primary result codes of SQLite (sqlite.org/rescode.html): the low byte of the extended code.
+        match inner.code().and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff) {
             Some(5 | 6) => Self::Busy,
             Some(11) => Self::Damaged("SQLite finds the file malformed"),
             Some(26) => Self::Foreign,

@@ -57,10 +57,10 @@ impl Store {
         let purposes = serde_json::to_string(new.purposes).map_err(|_| StoreError::Limit("grant purposes"))?;
         let mut tx = self.begin().await?;
         institution_there(&mut tx, new.institution).await?;
-        there(&mut tx, Kind::Product, "SELECT 1 FROM products WHERE id = ?", new.product).await?;
+        there(&mut tx, Kind::Product, "SELECT 1 FROM products WHERE id = $1", new.product).await?;
         let added = sqlx::query(
             "INSERT INTO grants (id, institution, product, purposes, from_millis, until_millis, max_runs,
-             agreement_digest, state, created_at, changed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'approved', ?, ?)
+             agreement_digest, state, created_at, changed_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'approved', $9, $10)
              ON CONFLICT DO NOTHING",
         )
         .bind(new.id)
@@ -86,7 +86,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`].
     pub async fn grant(&self, id: &str) -> Result<Grant, StoreError> {
-        sqlx::query_as::<_, GrantRow>(select_grant!("WHERE id = ?"))
+        sqlx::query_as::<_, GrantRow>(select_grant!("WHERE id = $1"))
             .bind(id)
             .fetch_optional(&self.read)
             .await?
@@ -108,7 +108,7 @@ impl Store {
     /// # Errors
     /// What keeps the store from being read.
     pub async fn grants_of(&self, institution: &str, product: &str) -> Result<Vec<Grant>, StoreError> {
-        sqlx::query_as::<_, GrantRow>(select_grant!("WHERE institution = ? AND product = ? ORDER BY created_at, id"))
+        sqlx::query_as::<_, GrantRow>(select_grant!("WHERE institution = $1 AND product = $2 ORDER BY created_at, id"))
             .bind(institution)
             .bind(product)
             .fetch_all(&self.read)
@@ -129,6 +129,6 @@ impl Store {
         at: i64,
         audit: AuditEntry<'_>,
     ) -> Result<State, StoreError> {
-        stateful!(Kind::Grant, "grants", "id = ?").change(self, &[id], to, at, audit).await
+        stateful!(Kind::Grant, "grants", "id").change(self, &[id], to, at, audit).await
     }
 }

@@ -39,7 +39,7 @@ impl Store {
         let mut tx = self.begin().await?;
         let added = sqlx::query(
             "INSERT INTO consent_issuers (kid, title_zh, title_en, algorithm, public_key, state, created_at, changed_at)
-             VALUES (?, ?, ?, ?, ?, 'approved', ?, ?) ON CONFLICT DO NOTHING",
+             VALUES ($1, $2, $3, $4, $5, 'approved', $6, $7) ON CONFLICT DO NOTHING",
         )
         .bind(&new.kid)
         .bind(&new.title.zh)
@@ -82,6 +82,6 @@ impl Store {
         at: i64,
         audit: AuditEntry<'_>,
     ) -> Result<State, StoreError> {
-        stateful!(Kind::Issuer, "consent_issuers", "kid = ?").change(self, &[kid], to, at, audit).await
+        stateful!(Kind::Issuer, "consent_issuers", "kid").change(self, &[kid], to, at, audit).await
     }
 }

@@ -85,7 +85,7 @@ impl Store {
         institution_there(&mut tx, institution).await?;
         let added = sqlx::query(
             "INSERT INTO signing_keys (id, public_key, institution, label, added_by, added_at)
-             VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
         )
         .bind(id.to_string())
         .bind(hex::encode(public_key))
@@ -107,7 +107,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`].
     pub async fn signing_key(&self, id: &Digest) -> Result<SigningKeyRecord, StoreError> {
-        sqlx::query_as::<_, KeyRow>(select_key!("WHERE id = ?"))
+        sqlx::query_as::<_, KeyRow>(select_key!("WHERE id = $1"))
             .bind(id.to_string())
             .fetch_optional(&self.read)
             .await?
@@ -121,7 +121,7 @@ impl Store {
     /// What keeps the store from being read.
     pub async fn signing_keys(&self, institution: Option<&str>) -> Result<Vec<SigningKeyRecord>, StoreError> {
         let rows = match institution {
-            Some(one) => sqlx::query_as::<_, KeyRow>(select_key!("WHERE institution = ? ORDER BY id")).bind(one),
+            Some(one) => sqlx::query_as::<_, KeyRow>(select_key!("WHERE institution = $1 ORDER BY id")).bind(one),
             None => sqlx::query_as::<_, KeyRow>(select_key!("ORDER BY id")),
         };
         rows.fetch_all(&self.read).await?.into_iter().map(key).collect()
@@ -134,7 +134,7 @@ impl Store {
     pub async fn retire_signing_key(&self, id: &Digest, at: i64, audit: AuditEntry<'_>) -> Result<(), StoreError> {
         let text = id.to_string();
         let mut tx = self.begin().await?;
-        let retired = sqlx::query_scalar::<_, Option<i64>>("SELECT retired_at FROM signing_keys WHERE id = ?")
+        let retired = sqlx::query_scalar::<_, Option<i64>>("SELECT retired_at FROM signing_keys WHERE id = $1")
             .bind(&text)
             .fetch_optional(&mut *tx)
             .await?
@@ -143,7 +143,7 @@ impl Store {
             let (from, to) = ("retired".to_owned(), "retired".to_owned());
             return Err(StoreError::State { kind: Kind::SigningKey, id: text, from, to });
         }
-        sqlx::query("UPDATE signing_keys SET retired_at = ? WHERE id = ?")
+        sqlx::query("UPDATE signing_keys SET retired_at = $1 WHERE id = $2")
             .bind(at)
             .bind(&text)
             .execute(&mut *tx)
@@ -158,7 +158,7 @@ impl Store {
         version: &str,
         signature: ModelSignature,
     ) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO model_signatures (model, version, key_id, statement) VALUES (?, ?, ?, ?)")
+        sqlx::query("INSERT INTO model_signatures (model, version, key_id, statement) VALUES ($1, $2, $3, $4)")
             .bind(model)
             .bind(version)
             .bind(signature.key.to_string())
@@ -174,7 +174,7 @@ impl Store {
     /// What keeps the store from being read.
     pub async fn model_signature(&self, model: &str, version: &str) -> Result<Option<(Digest, Digest)>, StoreError> {
         let row = sqlx::query_as::<_, (String, String)>(
-            "SELECT key_id, statement FROM model_signatures WHERE model = ? AND version = ?",
+            "SELECT key_id, statement FROM model_signatures WHERE model = $1 AND version = $2",
         )
         .bind(model)
         .bind(version)
@@ -199,12 +199,12 @@ impl Store {
         check_id("run id", run)?;
         let mut tx = self.begin().await?;
         institution_there(&mut tx, institution).await?;
-        sqlx::query("DELETE FROM idempotency_keys WHERE at < ?")
+        sqlx::query("DELETE FROM idempotency_keys WHERE at < $1")
             .bind(at.saturating_sub(REMEMBERED))
             .execute(&mut *tx)
             .await?;
         let there = sqlx::query_as::<_, (String, String)>(
-            "SELECT request, run_id FROM idempotency_keys WHERE institution = ? AND name = ?",
+            "SELECT request, run_id FROM idempotency_keys WHERE institution = $1 AND name = $2",
         )
         .bind(institution)
         .bind(name)
@@ -213,14 +213,16 @@ impl Store {
         if let Some((asked, run)) = there {
             return Ok(if asked == request.to_string() { Claim::Same(run) } else { Claim::Other });
         }
-        sqlx::query("INSERT INTO idempotency_keys (institution, name, request, run_id, at) VALUES (?, ?, ?, ?, ?)")
-            .bind(institution)
-            .bind(name)
-            .bind(request.to_string())
-            .bind(run)
-            .bind(at)
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(
+            "INSERT INTO idempotency_keys (institution, name, request, run_id, at) VALUES ($1, $2, $3, $4, $5)",
+        )
+        .bind(institution)
+        .bind(name)
+        .bind(request.to_string())
+        .bind(run)
+        .bind(at)
+        .execute(&mut *tx)
+        .await?;
         tx.commit().await?;
         Ok(Claim::New)
     }

@@ -184,14 +184,14 @@ impl Store {
             write(&mut tx, charge.run, line, balance, at).await?;
         }
         if let Some(question) = charge.question {
-            sqlx::query("UPDATE runs SET question = ? WHERE id = ?")
+            sqlx::query("UPDATE runs SET question = $1 WHERE id = $2")
                 .bind(question.to_string())
                 .bind(charge.run)
                 .execute(&mut *tx)
                 .await?;
         }
         if let Some(seed) = charge.seed {
-            sqlx::query("INSERT INTO seeds (run_id, seed) VALUES (?, ?)")
+            sqlx::query("INSERT INTO seeds (run_id, seed) VALUES ($1, $2)")
                 .bind(charge.run)
                 .bind(seed.as_slice())
                 .execute(&mut *tx)
@@ -206,7 +206,7 @@ impl Store {
     /// # Errors
     /// What keeps the store from being read.
     pub async fn spent(&self, scope_key: &str) -> Result<(i64, i64), StoreError> {
-        let spent = sqlx::query_as("SELECT rho, delta FROM spent WHERE scope_key = ?")
+        let spent = sqlx::query_as("SELECT rho, delta FROM spent WHERE scope_key = $1")
             .bind(scope_key)
             .fetch_optional(&self.read)
             .await?;
@@ -218,7 +218,7 @@ impl Store {
     /// # Errors
     /// What keeps the store from being read.
     pub async fn last_charge(&self, scope_key: &str) -> Result<Option<(i64, i64)>, StoreError> {
-        let last = sqlx::query_as("SELECT rho, delta FROM ledger WHERE scope_key = ? ORDER BY at DESC LIMIT 1")
+        let last = sqlx::query_as("SELECT rho, delta FROM ledger WHERE scope_key = $1 ORDER BY at DESC LIMIT 1")
             .bind(scope_key)
             .fetch_optional(&self.read)
             .await?;
@@ -240,7 +240,7 @@ impl Store {
 
 /// What would be spent with this line; `None` where its limits do not bear it.
 async fn bear(tx: &mut Tx, line: &Line) -> Result<Option<Balance>, StoreError> {
-    let spent: Option<(i64, i64)> = sqlx::query_as("SELECT rho, delta FROM spent WHERE scope_key = ?")
+    let spent: Option<(i64, i64)> = sqlx::query_as("SELECT rho, delta FROM spent WHERE scope_key = $1")
         .bind(&line.scope_key)
         .fetch_optional(&mut **tx)
         .await?;
@@ -251,7 +251,7 @@ async fn bear(tx: &mut Tx, line: &Line) -> Result<Option<Balance>, StoreError> {
 }
 
 async fn write(tx: &mut Tx, run: &str, line: &Line, balance: &Balance, at: i64) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO ledger (run_id, scope_key, rho, delta, at) VALUES (?, ?, ?, ?, ?)")
+    sqlx::query("INSERT INTO ledger (run_id, scope_key, rho, delta, at) VALUES ($1, $2, $3, $4, $5)")
         .bind(run)
         .bind(&line.scope_key)
         .bind(line.rho)
@@ -260,7 +260,7 @@ async fn write(tx: &mut Tx, run: &str, line: &Line, balance: &Balance, at: i64) 
         .execute(&mut **tx)
         .await?;
     sqlx::query(
-        "INSERT INTO spent (scope_key, rho, delta) VALUES (?, ?, ?)
+        "INSERT INTO spent (scope_key, rho, delta) VALUES ($1, $2, $3)
          ON CONFLICT (scope_key) DO UPDATE SET rho = excluded.rho, delta = excluded.delta",
     )
     .bind(&line.scope_key)
@@ -274,7 +274,7 @@ async fn write(tx: &mut Tx, run: &str, line: &Line, balance: &Balance, at: i64) 
 /// Reserves one run of a grant; the fault where it does not bear one.
 async fn reserve(tx: &mut Tx, grant: &str, at: i64) -> Result<Option<GrantFault>, StoreError> {
     let row: Option<(String, i64, i64, Option<i64>, i64)> =
-        sqlx::query_as("SELECT state, from_millis, until_millis, max_runs, used_runs FROM grants WHERE id = ?")
+        sqlx::query_as("SELECT state, from_millis, until_millis, max_runs, used_runs FROM grants WHERE id = $1")
             .bind(grant)
             .fetch_optional(&mut **tx)
             .await?;
@@ -288,6 +288,6 @@ async fn reserve(tx: &mut Tx, grant: &str, at: i64) -> Result<Option<GrantFault>
     if max.is_some_and(|max| used >= max) {
         return Ok(Some(GrantFault::NoRunsLeft));
     }
-    sqlx::query("UPDATE grants SET used_runs = used_runs + 1 WHERE id = ?").bind(grant).execute(&mut **tx).await?;
+    sqlx::query("UPDATE grants SET used_runs = used_runs + 1 WHERE id = $1").bind(grant).execute(&mut **tx).await?;
     Ok(None)
 }

@@ -152,15 +152,17 @@ impl Store {
             return Err(StoreError::State { kind: subject.kind(), id: subject.id(), from, to });
         }
         let digest = handed_in(&mut tx, subject).await?;
-        sqlx::query("INSERT INTO declines (kind, subject, digest, reasons, by_whom, at) VALUES (?, ?, ?, ?, ?, ?)")
-            .bind(subject.word())
-            .bind(subject.id())
-            .bind(digest)
-            .bind(text)
-            .bind(by)
-            .bind(at)
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(
+            "INSERT INTO declines (kind, subject, digest, reasons, by_whom, at) VALUES ($1, $2, $3, $4, $5, $6)",
+        )
+        .bind(subject.word())
+        .bind(subject.id())
+        .bind(digest)
+        .bind(text)
+        .bind(by)
+        .bind(at)
+        .execute(&mut *tx)
+        .await?;
         Self::commit(tx, audit).await
     }
 
@@ -170,7 +172,7 @@ impl Store {
     /// What keeps the store from being read.
     pub async fn declined(&self, subject: &Subject) -> Result<Option<(Vec<String>, String, i64)>, StoreError> {
         let row = sqlx::query_as::<_, (String, String, i64)>(
-            "SELECT reasons, by_whom, at FROM declines WHERE kind = ? AND subject = ? ORDER BY seq DESC LIMIT 1",
+            "SELECT reasons, by_whom, at FROM declines WHERE kind = $1 AND subject = $2 ORDER BY seq DESC LIMIT 1",
         )
         .bind(subject.word())
         .bind(subject.id())
@@ -202,7 +204,7 @@ impl Store {
         for dataset in new.datasets {
             sqlx::query(
                 "INSERT INTO consents (product, digest, dataset, verdict, reason, by_whom, at)
-                 VALUES (?, ?, ?, ?, ?, ?, ?)",
+                 VALUES ($1, $2, $3, $4, $5, $6, $7)",
             )
             .bind(new.product)
             .bind(&digest)
@@ -223,7 +225,7 @@ impl Store {
     /// What keeps the store from being read.
     pub async fn consents(&self, product: &str, digest: &Digest) -> Result<Vec<Consent>, StoreError> {
         let rows = sqlx::query_as::<_, (String, String, String, String, i64)>(
-            "SELECT dataset, verdict, reason, by_whom, at FROM consents c WHERE product = ? AND digest = ?
+            "SELECT dataset, verdict, reason, by_whom, at FROM consents c WHERE product = $1 AND digest = $2
              AND seq = (SELECT max(seq) FROM consents l
                         WHERE l.product = c.product AND l.digest = c.digest AND l.dataset = c.dataset)
              ORDER BY dataset",
@@ -241,7 +243,7 @@ impl Store {
     /// # Errors
     /// What keeps the store from being read.
     pub async fn registration(&self, subject: &Subject) -> Result<Option<Registration>, StoreError> {
-        let mut tx = self.read.begin().await?;
+        let mut tx = self.look().await?;
         registration_in(&mut tx, subject).await
     }
 
@@ -278,7 +280,7 @@ impl Store {
         let mut tx = self.begin().await?;
         state_in(&mut tx, &Subject::Grant(grant.to_owned())).await?;
         sqlx::query(
-            "INSERT INTO agreements (grant_id, digest, from_millis, until_millis, by_whom, at) VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO agreements (grant_id, digest, from_millis, until_millis, by_whom, at) VALUES ($1, $2, $3, $4, $5, $6)",
         )
         .bind(grant)
         .bind(agreement.digest.to_string())
@@ -297,7 +299,7 @@ impl Store {
     /// What keeps the store from being read.
     pub async fn agreement(&self, grant: &str) -> Result<Option<Agreement>, StoreError> {
         let row = sqlx::query_as::<_, (String, i64, i64)>(
-            "SELECT digest, from_millis, until_millis FROM agreements WHERE grant_id = ? ORDER BY seq DESC LIMIT 1",
+            "SELECT digest, from_millis, until_millis FROM agreements WHERE grant_id = $1 ORDER BY seq DESC LIMIT 1",
         )
         .bind(grant)
         .fetch_optional(&self.read)
@@ -324,7 +326,7 @@ impl Store {
             ("product", "SELECT id, submitted_by, changed_at FROM products WHERE state = 'submitted'"),
         ];
         let mut waiting = Vec::new();
-        let mut tx = self.read.begin().await?;
+        let mut tx = self.look().await?;
         for (kind, sql) in QUERIES {
             for (id, submitted_by, at) in sqlx::query_as::<_, (String, String, i64)>(sql).fetch_all(&mut *tx).await? {
                 let Some(subject) = Subject::read(kind, &id) else { continue };
@@ -347,7 +349,7 @@ fn registration((kind, subject, number, from_millis, until_millis): Registration
 async fn registration_in(tx: &mut Tx, subject: &Subject) -> Result<Option<Registration>, StoreError> {
     let row = sqlx::query_as::<_, RegistrationRow>(
         "SELECT kind, subject, number, from_millis, until_millis FROM registrations
-         WHERE kind = ? AND subject = ? ORDER BY seq DESC LIMIT 1",
+         WHERE kind = $1 AND subject = $2 ORDER BY seq DESC LIMIT 1",
     )
     .bind(subject.word())
     .bind(subject.id())
@@ -375,10 +377,11 @@ async fn register(
     let number = match &current {
         Some(there) => there.number.clone(),
         None => {
-            let count = sqlx::query_scalar::<_, i64>("SELECT count(DISTINCT number) FROM registrations WHERE kind = ?")
-                .bind(subject.word())
-                .fetch_one(&mut **tx)
-                .await?;
+            let count =
+                sqlx::query_scalar::<_, i64>("SELECT count(DISTINCT number) FROM registrations WHERE kind = $1")
+                    .bind(subject.word())
+                    .fetch_one(&mut **tx)
+                    .await?;
             let letter = if matches!(subject, Subject::Dataset(_)) { 'D' } else { 'P' };
             rules.number(letter, unsigned(count)? + 1)
         }
@@ -386,7 +389,7 @@ async fn register(
     let term = rules.registration(at, current.map(|c| c.term));
     sqlx::query(
         "INSERT INTO registrations (kind, subject, number, from_millis, until_millis, by_whom, at)
-         VALUES (?, ?, ?, ?, ?, ?, ?)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(subject.word())
     .bind(subject.id())
@@ -405,15 +408,15 @@ pub(super) async fn handed_in(tx: &mut Tx, subject: &Subject) -> Result<String, 
     let absent = || StoreError::absent(subject.kind(), subject.id());
     let one = |sql: &'static str, id: &str| sqlx::query_scalar::<_, String>(sql).bind(id.to_owned());
     let found = match subject {
-        Subject::Institution(id) => one("SELECT id FROM institutions WHERE id = ?", id),
+        Subject::Institution(id) => one("SELECT id FROM institutions WHERE id = $1", id),
         Subject::Dataset(id) => one(
             "SELECT spec_digest || '/' || (SELECT max(number) FROM dataset_versions WHERE dataset = d.id)
-             FROM datasets d WHERE id = ?",
+             FROM datasets d WHERE id = $1",
             id,
         ),
-        Subject::Product(id) => one("SELECT toml_digest FROM products WHERE id = ?", id),
+        Subject::Product(id) => one("SELECT toml_digest FROM products WHERE id = $1", id),
         Subject::Model { id, version } => {
-            one("SELECT manifest_digest || '/' || wasm_digest FROM models WHERE id = ? AND version = ?", id)
+            one("SELECT manifest_digest || '/' || wasm_digest FROM models WHERE id = $1 AND version = $2", id)
                 .bind(version.clone())
         }
         Subject::Version { .. } | Subject::Grant(_) => return Err(StoreError::Limit("subject")),
@@ -428,7 +431,7 @@ pub(super) async fn is_declined(tx: &mut Tx, subject: &Subject) -> Result<bool, 
     }
     let digest = handed_in(tx, subject).await?;
     let found =
-        sqlx::query_scalar::<_, i64>("SELECT count(*) FROM declines WHERE kind = ? AND subject = ? AND digest = ?")
+        sqlx::query_scalar::<_, i64>("SELECT count(*) FROM declines WHERE kind = $1 AND subject = $2 AND digest = $3")
             .bind(subject.word())
             .bind(subject.id())
             .bind(digest)
@@ -446,7 +449,7 @@ impl Store {
         if found != State::Submitted {
             return Ok(found);
         }
-        let mut tx = self.read.begin().await?;
+        let mut tx = self.look().await?;
         Ok(if is_declined(&mut tx, subject).await? { State::Declined } else { found })
     }
 }

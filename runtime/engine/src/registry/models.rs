@@ -13,11 +13,11 @@ use yunei_policy::words::State;
 async fn declined_before(tx: &mut Tx, subject: &Subject, by: &str) -> Result<(), StoreError> {
     let owner = match subject {
         Subject::Model { id, version } => {
-            sqlx::query_scalar::<_, String>("SELECT submitted_by FROM models WHERE id = ? AND version = ?")
+            sqlx::query_scalar::<_, String>("SELECT submitted_by FROM models WHERE id = $1 AND version = $2")
                 .bind(id.clone())
                 .bind(version.clone())
         }
-        other => sqlx::query_scalar::<_, String>("SELECT submitted_by FROM products WHERE id = ?").bind(other.id()),
+        other => sqlx::query_scalar::<_, String>("SELECT submitted_by FROM products WHERE id = $1").bind(other.id()),
     };
     let owner = owner.fetch_one(&mut **tx).await?;
     let declined = super::standing::state_in(tx, subject).await? == State::Declined;
@@ -74,7 +74,7 @@ impl Store {
         institution_there(&mut tx, new.submitted_by).await?;
         let added = sqlx::query(
             "INSERT INTO models (id, version, manifest_digest, wasm_digest, report, submitted_by, state, created_at,
-             changed_at) VALUES (?, ?, ?, ?, ?, ?, 'submitted', ?, ?) ON CONFLICT DO NOTHING",
+             changed_at) VALUES ($1, $2, $3, $4, $5, $6, 'submitted', $7, $8) ON CONFLICT DO NOTHING",
         )
         .bind(new.id)
         .bind(new.version)
@@ -90,8 +90,8 @@ impl Store {
             let subject = Subject::Model { id: new.id.to_owned(), version: new.version.to_owned() };
             declined_before(&mut tx, &subject, new.submitted_by).await?;
             sqlx::query(
-                "UPDATE models SET manifest_digest = ?, wasm_digest = ?, report = ?, created_at = ?, changed_at = ?
-                 WHERE id = ? AND version = ?",
+                "UPDATE models SET manifest_digest = $1, wasm_digest = $2, report = $3, created_at = $4, changed_at = $5
+                 WHERE id = $6 AND version = $7",
             )
             .bind(new.manifest_digest.to_string())
             .bind(new.wasm_digest.to_string())
@@ -117,7 +117,7 @@ impl Store {
     pub async fn model(&self, id: &str, version: &str) -> Result<Model, StoreError> {
         sqlx::query_as::<_, ModelRow>(
             "SELECT id, version, manifest_digest, wasm_digest, report, submitted_by, state
-             FROM models WHERE id = ? AND version = ?",
+             FROM models WHERE id = $1 AND version = $2",
         )
         .bind(id)
         .bind(version)
@@ -155,7 +155,7 @@ impl Store {
         at: i64,
         audit: AuditEntry<'_>,
     ) -> Result<State, StoreError> {
-        stateful!(Kind::Model, "models", "id = ? AND version = ?").change(self, &[id, version], to, at, audit).await
+        stateful!(Kind::Model, "models", "id", "version").change(self, &[id, version], to, at, audit).await
     }
 }
 
@@ -178,7 +178,7 @@ impl Store {
         institution_there(&mut tx, new.submitted_by).await?;
         let added = sqlx::query(
             "INSERT INTO products (id, toml_digest, header, submitted_by, state, created_at, changed_at)
-             VALUES (?, ?, ?, ?, 'submitted', ?, ?) ON CONFLICT DO NOTHING",
+             VALUES ($1, $2, $3, $4, 'submitted', $5, $6) ON CONFLICT DO NOTHING",
         )
         .bind(new.id)
         .bind(new.toml_digest.to_string())
@@ -191,14 +191,16 @@ impl Store {
         if added.rows_affected() == 0 {
             let subject = Subject::Product(new.id.to_owned());
             declined_before(&mut tx, &subject, new.submitted_by).await?;
-            sqlx::query("UPDATE products SET toml_digest = ?, header = ?, created_at = ?, changed_at = ? WHERE id = ?")
-                .bind(new.toml_digest.to_string())
-                .bind(new.header)
-                .bind(at)
-                .bind(at)
-                .bind(new.id)
-                .execute(&mut *tx)
-                .await?;
+            sqlx::query(
+                "UPDATE products SET toml_digest = $1, header = $2, created_at = $3, changed_at = $4 WHERE id = $5",
+            )
+            .bind(new.toml_digest.to_string())
+            .bind(new.header)
+            .bind(at)
+            .bind(at)
+            .bind(new.id)
+            .execute(&mut *tx)
+            .await?;
             still_declined(&mut tx, &subject).await?;
         }
         Self::commit(tx, audit).await
@@ -210,7 +212,7 @@ impl Store {
     /// [`StoreError::NotFound`].
     pub async fn product(&self, id: &str) -> Result<Product, StoreError> {
         sqlx::query_as::<_, ProductRow>(
-            "SELECT id, toml_digest, header, submitted_by, state FROM products WHERE id = ?",
+            "SELECT id, toml_digest, header, submitted_by, state FROM products WHERE id = $1",
         )
         .bind(id)
         .fetch_optional(&self.read)
@@ -243,6 +245,6 @@ impl Store {
         at: i64,
         audit: AuditEntry<'_>,
     ) -> Result<State, StoreError> {
-        stateful!(Kind::Product, "products", "id = ?").change(self, &[id], to, at, audit).await
+        stateful!(Kind::Product, "products", "id").change(self, &[id], to, at, audit).await
     }
 }

@@ -43,7 +43,7 @@ pub(super) fn check_id(what: &'static str, id: &str) -> Result<(), StoreError> {
 }
 
 pub(super) async fn insert(tx: &mut Tx, audit: AuditEntry<'_>) -> Result<(), StoreError> {
-    let inserted = sqlx::query("INSERT INTO outbox (id, entry) VALUES (?, ?) ON CONFLICT (id) DO NOTHING")
+    let inserted = sqlx::query("INSERT INTO outbox (id, entry) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING")
         .bind(audit.id)
         .bind(audit.json)
         .execute(&mut **tx)
@@ -57,7 +57,7 @@ pub(super) async fn insert(tx: &mut Tx, audit: AuditEntry<'_>) -> Result<(), Sto
 /// An entry stands in the log, within a change.
 pub(super) async fn done_in(tx: &mut Tx, id: &str, log_index: u64) -> Result<(), StoreError> {
     let index = i64::try_from(log_index).map_err(|_| StoreError::Limit("log index"))?;
-    let stands = sqlx::query_scalar::<_, Option<i64>>("SELECT log_index FROM outbox WHERE id = ?")
+    let stands = sqlx::query_scalar::<_, Option<i64>>("SELECT log_index FROM outbox WHERE id = $1")
         .bind(id)
         .fetch_optional(&mut **tx)
         .await?
@@ -67,7 +67,7 @@ pub(super) async fn done_in(tx: &mut Tx, id: &str, log_index: u64) -> Result<(),
         Some(_) => return Err(StoreError::exists(Kind::AuditEntry, id)),
         None => {}
     }
-    sqlx::query("UPDATE outbox SET log_index = ? WHERE id = ?").bind(index).bind(id).execute(&mut **tx).await?;
+    sqlx::query("UPDATE outbox SET log_index = $1 WHERE id = $2").bind(index).bind(id).execute(&mut **tx).await?;
     Ok(())
 }
 
@@ -101,7 +101,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`], or what keeps the store from being read.
     pub async fn outbox_index(&self, id: &str) -> Result<Option<u64>, StoreError> {
-        let index = sqlx::query_scalar::<_, Option<i64>>("SELECT log_index FROM outbox WHERE id = ?")
+        let index = sqlx::query_scalar::<_, Option<i64>>("SELECT log_index FROM outbox WHERE id = $1")
             .bind(id)
             .fetch_optional(&self.read)
             .await?

@@ -175,7 +175,7 @@ fn request(row: Row) -> Result<SubjectRequest, StoreError> {
 
 const SELECT: &str =
     "SELECT id, kind, dataset, version, holder, subject, details, filed_by, filed_at, extended FROM requests";
-const SELECT_END: &str = "SELECT outcome, answer, corrected, closed_at FROM requests WHERE id = ?";
+const SELECT_END: &str = "SELECT outcome, answer, corrected, closed_at FROM requests WHERE id = $1";
 
 fn text(what: &'static str, text: &str) -> Result<(), StoreError> {
     if (1..=MAX_TEXT).contains(&text.chars().count()) { Ok(()) } else { Err(StoreError::Limit(what)) }
@@ -183,7 +183,7 @@ fn text(what: &'static str, text: &str) -> Result<(), StoreError> {
 
 async fn open_in(tx: &mut Tx, id: &str) -> Result<i64, StoreError> {
     let (version, closed) =
-        sqlx::query_as::<_, (i64, Option<i64>)>("SELECT version, closed_at FROM requests WHERE id = ?")
+        sqlx::query_as::<_, (i64, Option<i64>)>("SELECT version, closed_at FROM requests WHERE id = $1")
             .bind(id)
             .fetch_optional(&mut **tx)
             .await?
@@ -206,7 +206,7 @@ impl Store {
         let mut tx = self.begin().await?;
         let (holder, version) = sqlx::query_as::<_, (String, i64)>(
             "SELECT submitted_by, (SELECT max(number) FROM dataset_versions WHERE dataset = d.id)
-             FROM datasets d WHERE id = ?",
+             FROM datasets d WHERE id = $1",
         )
         .bind(new.dataset)
         .fetch_optional(&mut *tx)
@@ -214,7 +214,7 @@ impl Store {
         .ok_or_else(|| StoreError::absent(Kind::Dataset, new.dataset))?;
         let added = sqlx::query(
             "INSERT INTO requests (id, kind, dataset, version, holder, subject, details, filed_by, filed_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
         )
         .bind(new.id)
         .bind(new.kind.as_str())
@@ -241,7 +241,7 @@ impl Store {
         text("reason", reason)?;
         let mut tx = self.begin().await?;
         open_in(&mut tx, id).await?;
-        let extended = sqlx::query("UPDATE requests SET extended = ? WHERE id = ? AND extended IS NULL")
+        let extended = sqlx::query("UPDATE requests SET extended = $1 WHERE id = $2 AND extended IS NULL")
             .bind(reason)
             .bind(id)
             .execute(&mut *tx)
@@ -269,7 +269,7 @@ impl Store {
         let version = open_in(&mut tx, id).await?;
         if let Some(number) = corrected {
             let there = sqlx::query_scalar::<_, i64>(
-                "SELECT count(*) FROM dataset_versions WHERE number = ? AND dataset = (SELECT dataset FROM requests WHERE id = ?)",
+                "SELECT count(*) FROM dataset_versions WHERE number = $1 AND dataset = (SELECT dataset FROM requests WHERE id = $2)",
             )
             .bind(number)
             .bind(id)
@@ -279,7 +279,7 @@ impl Store {
                 return Err(StoreError::Limit("corrected version"));
             }
         }
-        sqlx::query("UPDATE requests SET outcome = ?, answer = ?, corrected = ?, closed_at = ? WHERE id = ?")
+        sqlx::query("UPDATE requests SET outcome = $1, answer = $2, corrected = $3, closed_at = $4 WHERE id = $5")
             .bind(answered.outcome.as_str())
             .bind(&answered.answer)
             .bind(corrected)
@@ -295,8 +295,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`].
     pub async fn request(&self, id: &str) -> Result<SubjectRequest, StoreError> {
-        let mut tx = self.read.begin().await?;
-        let sql = format!("{SELECT} WHERE id = ?");
+        let mut tx = self.look().await?;
+        let sql = format!("{SELECT} WHERE id = $1");
         let row = sqlx::query_as::<_, FlatRow>(sqlx::AssertSqlSafe(sql)).bind(id).fetch_optional(&mut *tx).await?;
         let row = row.ok_or_else(|| StoreError::absent(Kind::Request, id))?;
         whole(&mut tx, row).await
@@ -309,7 +309,7 @@ impl Store {
     pub async fn requests(&self, open: bool) -> Result<Vec<SubjectRequest>, StoreError> {
         let which = if open { " WHERE closed_at IS NULL" } else { "" };
         let sql = format!("{SELECT}{which} ORDER BY filed_at, id LIMIT 10000");
-        let mut tx = self.read.begin().await?;
+        let mut tx = self.look().await?;
         let rows = sqlx::query_as::<_, FlatRow>(sqlx::AssertSqlSafe(sql)).fetch_all(&mut *tx).await?;
         let mut requests = Vec::with_capacity(rows.len());
         for row in rows {

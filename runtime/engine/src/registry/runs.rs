@@ -105,7 +105,7 @@ fn run((id, institution, product, purpose, grant, question, word, at, changed_at
 
 /// The run as it stands within a change.
 pub(super) async fn run_in(tx: &mut Tx, id: &str) -> Result<Run, StoreError> {
-    sqlx::query_as::<_, RunRow>(select_run!("WHERE id = ?"))
+    sqlx::query_as::<_, RunRow>(select_run!("WHERE id = $1"))
         .bind(id)
         .fetch_optional(&mut **tx)
         .await?
@@ -124,7 +124,7 @@ pub(super) async fn advance(tx: &mut Tx, id: &str, to: RunState, at: i64) -> Res
             to: to.to_string(),
         });
     }
-    sqlx::query("UPDATE runs SET state = ?, changed_at = ? WHERE id = ?")
+    sqlx::query("UPDATE runs SET state = $1, changed_at = $2 WHERE id = $3")
         .bind(to.as_str())
         .bind(at)
         .bind(id)
@@ -148,7 +148,8 @@ pub(super) async fn add_release(tx: &mut Tx, new: NewRelease<'_>, at: i64) -> Re
     let run = advance(tx, new.run, RunState::Released, at).await?;
     standing::check(tx, &run).await?;
     let added = sqlx::query(
-        "INSERT INTO releases (question, run_id, file_digest, release, at) VALUES (?, ?, ?, ?, ?)
+        "INSERT INTO releases (question, run_id, file_digest, release, at, seq)
+         VALUES ($1, $2, $3, $4, $5, (SELECT coalesce(max(seq), 0) + 1 FROM releases))
          ON CONFLICT DO NOTHING",
     )
     .bind(new.question.to_string())
@@ -194,7 +195,7 @@ impl Store {
         let mut tx = self.begin().await?;
         institution_there(&mut tx, new.institution).await?;
         if let Some(grant) = new.grant {
-            let holder = sqlx::query_scalar::<_, String>("SELECT institution FROM grants WHERE id = ?")
+            let holder = sqlx::query_scalar::<_, String>("SELECT institution FROM grants WHERE id = $1")
                 .bind(grant)
                 .fetch_optional(&mut *tx)
                 .await?
@@ -205,7 +206,7 @@ impl Store {
         }
         let added = sqlx::query(
             "INSERT INTO runs (id, institution, product, purpose, grant_id, question, state, at, changed_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (id) DO NOTHING",
         )
         .bind(new.id)
         .bind(new.institution)
@@ -271,7 +272,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         advance(&mut tx, id, RunState::Repeated, at).await?;
-        sqlx::query("UPDATE runs SET question = ? WHERE id = ?")
+        sqlx::query("UPDATE runs SET question = $1 WHERE id = $2")
             .bind(question.to_string())
             .bind(id)
             .execute(&mut *tx)
@@ -290,12 +291,10 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<Run>, StoreError> {
         let rows = sqlx::query_as::<_, RunRow>(select_run!(
-            "WHERE (? IS NULL OR institution = ?) AND (? IS NULL OR seq < (SELECT seq FROM runs WHERE id = ?))
-             ORDER BY seq DESC LIMIT ?"
+            "WHERE ($1 IS NULL OR institution = $1) AND ($2 IS NULL OR seq < (SELECT seq FROM runs WHERE id = $2))
+             ORDER BY seq DESC LIMIT $3"
         ))
         .bind(institution)
-        .bind(institution)
-        .bind(before)
         .bind(before)
         .bind(i64::from(limit))
         .fetch_all(&self.read)
@@ -308,7 +307,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`].
     pub async fn run(&self, id: &str) -> Result<Run, StoreError> {
-        sqlx::query_as::<_, RunRow>(select_run!("WHERE id = ?"))
+        sqlx::query_as::<_, RunRow>(select_run!("WHERE id = $1"))
             .bind(id)
             .fetch_optional(&self.read)
             .await?
@@ -321,7 +320,7 @@ impl Store {
     /// # Errors
     /// What keeps the store from being read.
     pub async fn runs(&self, limit: u32) -> Result<Vec<Run>, StoreError> {
-        let rows = sqlx::query_as::<_, RunRow>(select_run!("ORDER BY seq DESC LIMIT ?"))
+        let rows = sqlx::query_as::<_, RunRow>(select_run!("ORDER BY seq DESC LIMIT $1"))
             .bind(i64::from(limit))
             .fetch_all(&self.read)
             .await?;
@@ -346,7 +345,7 @@ impl Store {
     /// # Errors
     /// What keeps the store from being read.
     pub async fn seed(&self, run: &str) -> Result<Option<[u8; 32]>, StoreError> {
-        let seed = sqlx::query_scalar::<_, Vec<u8>>("SELECT seed FROM seeds WHERE run_id = ?")
+        let seed = sqlx::query_scalar::<_, Vec<u8>>("SELECT seed FROM seeds WHERE run_id = $1")
             .bind(run)
             .fetch_optional(&self.read)
             .await?;
@@ -375,7 +374,7 @@ impl Store {
             return Err(StoreError::Limit("receipt"));
         }
         let mut tx = self.begin().await?;
-        let there = sqlx::query_scalar::<_, Option<String>>("SELECT receipt FROM releases WHERE run_id = ?")
+        let there = sqlx::query_scalar::<_, Option<String>>("SELECT receipt FROM releases WHERE run_id = $1")
             .bind(run)
             .fetch_optional(&mut *tx)
             .await?
@@ -385,7 +384,7 @@ impl Store {
             Some(_) => return Err(StoreError::exists(Kind::Release, run)),
             None => {}
         }
-        sqlx::query("UPDATE releases SET receipt = ? WHERE run_id = ?")
+        sqlx::query("UPDATE releases SET receipt = $1 WHERE run_id = $2")
             .bind(receipt)
             .bind(run)
             .execute(&mut *tx)
@@ -400,7 +399,7 @@ impl Store {
     /// What keeps the store from being read.
     pub async fn release(&self, question: &Digest) -> Result<Option<Release>, StoreError> {
         sqlx::query_as::<_, ReleaseRow>(
-            "SELECT question, run_id, file_digest, release, receipt, at FROM releases WHERE question = ?",
+            "SELECT question, run_id, file_digest, release, receipt, at FROM releases WHERE question = $1",
         )
         .bind(question.to_string())
         .fetch_optional(&self.read)
@@ -415,7 +414,7 @@ impl Store {
     /// What keeps the store from being read.
     pub async fn release_of(&self, run: &str) -> Result<Option<Release>, StoreError> {
         sqlx::query_as::<_, ReleaseRow>(
-            "SELECT question, run_id, file_digest, release, receipt, at FROM releases WHERE run_id = ?",
+            "SELECT question, run_id, file_digest, release, receipt, at FROM releases WHERE run_id = $1",
         )
         .bind(run)
         .fetch_optional(&self.read)

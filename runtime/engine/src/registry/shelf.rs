@@ -36,13 +36,28 @@ pub(super) fn bounded(what: &'static str, text: &str, most: usize) -> Result<(),
     if text.len() <= most { Ok(()) } else { Err(StoreError::Limit(what)) }
 }
 
-/// A table with states, as [`Stateful`] wants it.
+/// A table with states and the columns of its key, as [`Stateful`] wants it.
 macro_rules! stateful {
-    ($kind:expr, $table:literal, $key:literal) => {
+    ($kind:expr, $table:literal, $id:literal) => {
         Stateful {
             kind: $kind,
-            select: concat!("SELECT state FROM ", $table, " WHERE ", $key),
-            update: concat!("UPDATE ", $table, " SET state = ?, changed_at = ? WHERE ", $key),
+            select: concat!("SELECT state FROM ", $table, " WHERE ", $id, " = $1"),
+            update: concat!("UPDATE ", $table, " SET state = $2, changed_at = $3 WHERE ", $id, " = $1"),
+        }
+    };
+    ($kind:expr, $table:literal, $id:literal, $version:literal) => {
+        Stateful {
+            kind: $kind,
+            select: concat!("SELECT state FROM ", $table, " WHERE ", $id, " = $1 AND ", $version, " = $2"),
+            update: concat!(
+                "UPDATE ",
+                $table,
+                " SET state = $3, changed_at = $4 WHERE ",
+                $id,
+                " = $1 AND ",
+                $version,
+                " = $2"
+            ),
         }
     };
 }
@@ -54,7 +69,7 @@ pub(super) async fn there(tx: &mut Tx, kind: Kind, sql: &'static str, id: &str) 
 }
 
 pub(super) async fn institution_there(tx: &mut Tx, id: &str) -> Result<(), StoreError> {
-    there(tx, Kind::Institution, "SELECT 1 FROM institutions WHERE id = ?", id).await
+    there(tx, Kind::Institution, "SELECT 1 FROM institutions WHERE id = $1", id).await
 }
 
 type InstitutionRow = (String, String, String, String, String, Option<String>, Option<String>);
@@ -102,7 +117,7 @@ impl Store {
         let mut tx = self.begin().await?;
         let added = sqlx::query(
             "INSERT INTO institutions (id, role, title_zh, title_en, state, office, added_by, created_at, changed_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
         )
         .bind(new.id)
         .bind(new.role.to_string())
@@ -141,7 +156,7 @@ impl Store {
     /// What keeps the store from being read.
     pub async fn approved_in(&self, office: Office) -> Result<u64, StoreError> {
         let count =
-            sqlx::query_scalar::<_, i64>("SELECT count(*) FROM institutions WHERE office = ? AND state = 'approved'")
+            sqlx::query_scalar::<_, i64>("SELECT count(*) FROM institutions WHERE office = $1 AND state = 'approved'")
                 .bind(office.as_str())
                 .fetch_one(&self.read)
                 .await?;
@@ -154,7 +169,7 @@ impl Store {
     /// [`StoreError::NotFound`].
     pub async fn institution(&self, id: &str) -> Result<Institution, StoreError> {
         sqlx::query_as::<_, InstitutionRow>(
-            "SELECT id, role, title_zh, title_en, state, office, added_by FROM institutions WHERE id = ?",
+            "SELECT id, role, title_zh, title_en, state, office, added_by FROM institutions WHERE id = $1",
         )
         .bind(id)
         .fetch_optional(&self.read)
@@ -189,6 +204,6 @@ impl Store {
         at: i64,
         audit: AuditEntry<'_>,
     ) -> Result<State, StoreError> {
-        stateful!(Kind::Institution, "institutions", "id = ?").change(self, &[id], to, at, audit).await
+        stateful!(Kind::Institution, "institutions", "id").change(self, &[id], to, at, audit).await
     }
 }

@@ -109,7 +109,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`].
     pub async fn state_of(&self, subject: &Subject) -> Result<State, StoreError> {
-        let mut tx = self.read.begin().await?;
+        let mut tx = self.look().await?;
         state_in(&mut tx, subject).await
     }
 
@@ -120,7 +120,7 @@ impl Store {
     pub async fn state_changes(&self, subject: &Subject) -> Result<Vec<StateChange>, StoreError> {
         let rows = sqlx::query_as::<_, (String, String, String, String, i64)>(
             "SELECT from_state, to_state, reason, changed_by, at FROM state_changes
-             WHERE kind = ? AND subject = ? ORDER BY seq LIMIT 1000",
+             WHERE kind = $1 AND subject = $2 ORDER BY seq LIMIT 1000",
         )
         .bind(subject.word())
         .bind(subject.id())
@@ -149,7 +149,7 @@ impl Store {
         }
         for source in sources {
             sqlx::query(
-                "INSERT INTO run_sources (run_id, kind, id, version) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                "INSERT INTO run_sources (run_id, kind, id, version) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
             )
             .bind(run)
             .bind(source.kind)
@@ -170,34 +170,35 @@ impl Store {
     pub async fn rested_on(&self, subject: &Subject, limit: u32) -> Result<Vec<Rested>, StoreError> {
         const SELECT: &str = "SELECT r.id, r.institution, r.product, r.purpose, r.changed_at, f.file_digest
              FROM runs r LEFT JOIN releases f ON f.run_id = r.id WHERE r.state = 'released' AND ";
-        const ORDER: &str = " ORDER BY r.seq DESC LIMIT ?";
+        const ORDER: &str = " ORDER BY r.seq DESC LIMIT $1";
         let (condition, keys): (&str, Vec<String>) = match subject {
-            Subject::Institution(id) => ("r.institution = ?", vec![id.clone()]),
-            Subject::Product(id) => ("r.product = ?", vec![id.clone()]),
-            Subject::Grant(id) => ("r.grant_id = ?", vec![id.clone()]),
+            Subject::Institution(id) => ("r.institution = $2", vec![id.clone()]),
+            Subject::Product(id) => ("r.product = $2", vec![id.clone()]),
+            Subject::Grant(id) => ("r.grant_id = $2", vec![id.clone()]),
             Subject::Dataset(id) => (
-                "EXISTS (SELECT 1 FROM run_sources s WHERE s.run_id = r.id AND s.kind = 'dataset' AND s.id = ?)",
+                "EXISTS (SELECT 1 FROM run_sources s WHERE s.run_id = r.id AND s.kind = 'dataset' AND s.id = $2)",
                 vec![id.clone()],
             ),
             Subject::Version { dataset: id, number } => (
                 "EXISTS (SELECT 1 FROM run_sources s
-                 WHERE s.run_id = r.id AND s.kind = 'dataset' AND s.id = ? AND s.version = ?)",
+                 WHERE s.run_id = r.id AND s.kind = 'dataset' AND s.id = $2 AND s.version = $3)",
                 vec![id.clone(), number.to_string()],
             ),
             Subject::Model { id, version } => (
                 "EXISTS (SELECT 1 FROM run_sources s
-                 WHERE s.run_id = r.id AND s.kind = 'model' AND s.id = ? AND s.version = ?)",
+                 WHERE s.run_id = r.id AND s.kind = 'model' AND s.id = $2 AND s.version = $3)",
                 vec![id.clone(), version.clone()],
             ),
         };
         // Put together from constants alone.
         let sql = format!("{SELECT}{condition}{ORDER}");
         let mut query =
-            sqlx::query_as::<_, (String, String, String, String, i64, Option<String>)>(sqlx::AssertSqlSafe(sql));
+            sqlx::query_as::<_, (String, String, String, String, i64, Option<String>)>(sqlx::AssertSqlSafe(sql))
+                .bind(i64::from(limit));
         for key in keys {
             query = query.bind(key);
         }
-        let rows = query.bind(i64::from(limit)).fetch_all(&self.read).await?;
+        let rows = query.fetch_all(&self.read).await?;
         let mut rested = rows
             .into_iter()
             .map(|(run, institution, product, purpose, at, file)| {
@@ -224,7 +225,7 @@ impl Store {
         let rows = sqlx::query_as::<_, (i64, String)>(
             "SELECT v.number, v.files FROM dataset_versions v
              JOIN version_states s ON s.dataset = v.dataset AND s.number = v.number
-             WHERE v.dataset = ? AND s.state <> 'approved' ORDER BY v.number",
+             WHERE v.dataset = $1 AND s.state <> 'approved' ORDER BY v.number",
         )
         .bind(dataset)
         .fetch_all(&self.read)
@@ -248,7 +249,7 @@ pub(super) async fn check(tx: &mut Tx, run: &Run) -> Result<(), StoreError> {
     let mut subjects = vec![Subject::Institution(run.institution.clone()), Subject::Product(run.product.clone())];
     subjects.extend(run.grant.clone().map(Subject::Grant));
     let sources = sqlx::query_as::<_, (String, String, String)>(
-        "SELECT kind, id, version FROM run_sources WHERE run_id = ? ORDER BY kind, id, version",
+        "SELECT kind, id, version FROM run_sources WHERE run_id = $1 ORDER BY kind, id, version",
     )
     .bind(&run.id)
     .fetch_all(&mut **tx)
@@ -279,7 +280,7 @@ pub(super) async fn check(tx: &mut Tx, run: &Run) -> Result<(), StoreError> {
 async fn withdrawn_consents(tx: &mut Tx, run: &Run) -> Result<Vec<Fallen>, StoreError> {
     let rows = sqlx::query_scalar::<_, String>(
         "SELECT c.dataset FROM consents c JOIN products p ON p.id = c.product AND p.toml_digest = c.digest
-         WHERE c.product = ? AND c.verdict <> 'given'
+         WHERE c.product = $1 AND c.verdict <> 'given'
          AND c.seq = (SELECT max(l.seq) FROM consents l
                       WHERE l.product = c.product AND l.digest = c.digest AND l.dataset = c.dataset)
          ORDER BY c.dataset",
@@ -295,17 +296,17 @@ pub(super) async fn state_in(tx: &mut Tx, subject: &Subject) -> Result<State, St
     let absent = || StoreError::absent(subject.kind(), subject.id());
     let one = |sql: &'static str, id: &str| sqlx::query_scalar::<_, String>(sql).bind(id.to_owned());
     let found = match subject {
-        Subject::Institution(id) => one("SELECT state FROM institutions WHERE id = ?", id),
-        Subject::Dataset(id) => one("SELECT state FROM datasets WHERE id = ?", id),
-        Subject::Product(id) => one("SELECT state FROM products WHERE id = ?", id),
-        Subject::Grant(id) => one("SELECT state FROM grants WHERE id = ?", id),
+        Subject::Institution(id) => one("SELECT state FROM institutions WHERE id = $1", id),
+        Subject::Dataset(id) => one("SELECT state FROM datasets WHERE id = $1", id),
+        Subject::Product(id) => one("SELECT state FROM products WHERE id = $1", id),
+        Subject::Grant(id) => one("SELECT state FROM grants WHERE id = $1", id),
         Subject::Model { id, version } => {
-            one("SELECT state FROM models WHERE id = ? AND version = ?", id).bind(version.clone())
+            one("SELECT state FROM models WHERE id = $1 AND version = $2", id).bind(version.clone())
         }
         Subject::Version { dataset, number } => one(
             "SELECT coalesce(s.state, 'approved') FROM dataset_versions v
              LEFT JOIN version_states s ON s.dataset = v.dataset AND s.number = v.number
-             WHERE v.dataset = ? AND v.number = ?",
+             WHERE v.dataset = $1 AND v.number = $2",
             dataset,
         )
         .bind(i64::try_from(*number).unwrap_or(i64::MAX)),
@@ -320,18 +321,22 @@ pub(super) async fn put_state(tx: &mut Tx, subject: &Subject, to: State, at: i64
     let update = |sql: &'static str| sqlx::query(sql).bind(to.to_string()).bind(at);
     let query = match subject {
         Subject::Institution(id) => {
-            update("UPDATE institutions SET state = ?, changed_at = ? WHERE id = ?").bind(id.clone())
+            update("UPDATE institutions SET state = $1, changed_at = $2 WHERE id = $3").bind(id.clone())
         }
-        Subject::Dataset(id) => update("UPDATE datasets SET state = ?, changed_at = ? WHERE id = ?").bind(id.clone()),
-        Subject::Product(id) => update("UPDATE products SET state = ?, changed_at = ? WHERE id = ?").bind(id.clone()),
-        Subject::Grant(id) => update("UPDATE grants SET state = ?, changed_at = ? WHERE id = ?").bind(id.clone()),
+        Subject::Dataset(id) => {
+            update("UPDATE datasets SET state = $1, changed_at = $2 WHERE id = $3").bind(id.clone())
+        }
+        Subject::Product(id) => {
+            update("UPDATE products SET state = $1, changed_at = $2 WHERE id = $3").bind(id.clone())
+        }
+        Subject::Grant(id) => update("UPDATE grants SET state = $1, changed_at = $2 WHERE id = $3").bind(id.clone()),
         Subject::Model { id, version } => {
-            update("UPDATE models SET state = ?, changed_at = ? WHERE id = ? AND version = ?")
+            update("UPDATE models SET state = $1, changed_at = $2 WHERE id = $3 AND version = $4")
                 .bind(id.clone())
                 .bind(version.clone())
         }
         Subject::Version { dataset, number } => update(
-            "INSERT INTO version_states (state, changed_at, dataset, number) VALUES (?, ?, ?, ?)
+            "INSERT INTO version_states (state, changed_at, dataset, number) VALUES ($1, $2, $3, $4)
              ON CONFLICT (dataset, number) DO UPDATE SET state = excluded.state, changed_at = excluded.changed_at",
         )
         .bind(dataset.clone())
@@ -344,7 +349,7 @@ pub(super) async fn put_state(tx: &mut Tx, subject: &Subject, to: State, at: i64
 pub(super) async fn keep_change(tx: &mut Tx, new: &NewState<'_>, from: State, at: i64) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO state_changes (kind, subject, from_state, to_state, reason, changed_by, at)
-         VALUES (?, ?, ?, ?, ?, ?, ?)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(new.subject.word())
     .bind(new.subject.id())

@@ -1,71 +1,30 @@
-//! The database file: made whole or not at all, opened only where it is ours.
+//! The store: connections to its database, and how a change begins and ends.
 
 use super::error::{Kind, StoreError};
 use super::outbox::{self, AuditEntry};
+use super::postgres::StoreUrl;
 use super::states::{next_state, state_from};
-use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, SqlSafeStr, Sqlite, Transaction};
-use std::fs::{self, File, OpenOptions};
-use std::io::Read;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use super::{postgres, sqlite};
+use sqlx::{Any, AnyPool, Transaction};
+use std::fs::{File, OpenOptions};
+use std::path::Path;
 use yunei_policy::words::State;
 
-/// `PRAGMA application_id` of our stores: "Yune" in ASCII.
-const APPLICATION_ID: u32 = 0x5975_6e65;
-/// How long a writer waits for another process.
-const BUSY: Duration = Duration::from_secs(10);
-/// Up to this size the whole file is checked whenever it is opened.
-const CHECKED_BYTES: u64 = 64 << 20;
-const READERS: u32 = 4;
+/// Which database keeps a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Engine {
+    Sqlite,
+    Postgres,
+}
 
-const MIGRATIONS: &[(i64, &str, &str)] = &[
-    (1, "registry", include_str!("../../migrations/0001_registry.sql")),
-    (110, "statistical", include_str!("../../migrations/0110_statistical.sql")),
-    (120, "log seen", include_str!("../../migrations/0120_log_seen.sql")),
-    (130, "credentials", include_str!("../../migrations/0130_credentials.sql")),
-    (140, "standing", include_str!("../../migrations/0140_standing.sql")),
-    (141, "lifecycle", include_str!("../../migrations/0141_lifecycle.sql")),
-    (150, "verification", include_str!("../../migrations/0150_verification.sql")),
-];
-
-pub(super) type Tx = Transaction<'static, Sqlite>;
+pub(super) type Tx = Transaction<'static, Any>;
 
 /// The registry's database. Cheap to clone; clones share their connections.
 #[derive(Debug, Clone)]
 pub struct Store {
-    write: SqlitePool,
-    pub(super) read: SqlitePool,
-}
-
-fn migrator() -> Migrator {
-    let migration = |(version, name, sql): &(i64, &'static str, &'static str)| {
-        Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
-    };
-    Migrator::with_migrations(MIGRATIONS.iter().map(migration).collect())
-}
-
-fn options(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .foreign_keys(true)
-        .busy_timeout(BUSY)
-        .synchronous(SqliteSynchronous::Full)
-        .pragma("trusted_schema", "OFF")
-        .pragma("cell_size_check", "ON")
-        .disable_statement_logging()
-}
-
-async fn migrate(connection: &mut sqlx::SqliteConnection) -> Result<(), StoreError> {
-    migrator().run_direct(None, connection, false).await.map_err(|error| match error {
-        MigrateError::VersionMissing(_) => StoreError::Newer,
-        MigrateError::VersionMismatch(_) | MigrateError::Dirty(_) => {
-            StoreError::Damaged("its schema is not the one that this release made")
-        }
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
-        _ => StoreError::Damaged("its schema cannot be brought up to date"),
-    })
+    engine: Engine,
+    write: AnyPool,
+    pub(super) read: AnyPool,
 }
 
 impl Store {
@@ -76,35 +35,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Occupied`], [`StoreError::Io`], [`StoreError::Database`].
     pub async fn create(path: &Path) -> Result<Self, StoreError> {
-        if path.try_exists()? {
-            return Err(StoreError::Occupied);
-        }
-        let draft = draft_path(path)?;
-        let made = Self::make(&draft).await.and_then(|()| {
-            // A link, unlike a rename, fails where something has come to stand at the path meanwhile.
-            fs::hard_link(&draft, path).map_err(|error| match error.kind() {
-                std::io::ErrorKind::AlreadyExists => StoreError::Occupied,
-                _ => StoreError::Io(error),
-            })
-        });
-        let removed = fs::remove_file(&draft);
-        made?;
-        removed?;
-        sync_parent(path)?;
+        sqlite::create(path).await?;
         Self::open(path).await
-    }
-
-    async fn make(draft: &Path) -> Result<(), StoreError> {
-        create_private(draft)?;
-        let mut connection = options(draft).journal_mode(SqliteJournalMode::Delete).connect().await?;
-        // An application id is set by its number alone; it is not data.
-        sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA application_id = {APPLICATION_ID}")))
-            .execute(&mut connection)
-            .await?;
-        migrate(&mut connection).await?;
-        connection.close().await?;
-        File::open(draft)?.sync_all()?;
-        Ok(())
     }
 
     /// Opens the store at `path`, brings its schema up to date, and checks it where it is small enough (64 MiB).
@@ -113,37 +45,53 @@ impl Store {
     /// [`StoreError::Absent`], [`StoreError::Foreign`], [`StoreError::Newer`], [`StoreError::Damaged`],
     /// [`StoreError::Io`], [`StoreError::Database`].
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        let bytes = recognise(path)?;
-        let options = options(path).journal_mode(SqliteJournalMode::Wal).create_if_missing(false);
-        let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
-        migrate(&mut *write.acquire().await?).await?;
-        let readers = SqlitePoolOptions::new().max_connections(READERS);
-        let read = readers.connect_with(options.pragma("query_only", "ON")).await?;
-        let store = Self { write, read };
-        if bytes <= CHECKED_BYTES {
+        let bytes = sqlite::recognise(path)?;
+        let (write, read) = sqlite::pools(path).await?;
+        let store = Self { engine: Engine::Sqlite, write, read };
+        if bytes <= sqlite::CHECKED_BYTES {
             store.check().await?;
         }
         Ok(store)
     }
 
-    /// Checks the whole file: its pages, its references, and that the sums of what is spent are those of the ledger.
+    /// Makes a store in an empty database of PostgreSQL, and opens it. A crash leaves no store or a whole one.
+    ///
+    /// # Errors
+    /// [`StoreError::Occupied`], [`StoreError::Unreachable`], [`StoreError::Denied`], [`StoreError::Unfit`],
+    /// [`StoreError::Database`].
+    pub async fn create_at(url: &StoreUrl) -> Result<Self, StoreError> {
+        postgres::create(url).await?;
+        Self::open_at(url).await
+    }
+
+    /// Opens the store in a database of PostgreSQL, brings its schema up to date, and compares what is spent with the
+    /// ledger.
+    ///
+    /// # Errors
+    /// [`StoreError::Absent`], [`StoreError::Foreign`], [`StoreError::Newer`], [`StoreError::Damaged`],
+    /// [`StoreError::Unreachable`], [`StoreError::Denied`], [`StoreError::Unfit`], [`StoreError::Database`].
+    pub async fn open_at(url: &StoreUrl) -> Result<Self, StoreError> {
+        let (write, read) = postgres::pools(url).await?;
+        let store = Self { engine: Engine::Postgres, write, read };
+        store.check().await?;
+        Ok(store)
+    }
+
+    /// Checks the whole store: its pages and references where SQLite keeps it (PostgreSQL sees to its own), and that the
+    /// sums of what is spent are those of the ledger.
     ///
     /// # Errors
     /// [`StoreError::Damaged`], or what keeps it from being read.
     pub async fn check(&self) -> Result<(), StoreError> {
         let mut connection = self.read.acquire().await?;
-        let found: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut *connection).await?;
-        if found != "ok" {
-            return Err(StoreError::Damaged("SQLite finds the file malformed"));
-        }
-        if sqlx::query("PRAGMA foreign_key_check").fetch_optional(&mut *connection).await?.is_some() {
-            return Err(StoreError::Damaged("a reference leads nowhere"));
+        if self.engine == Engine::Sqlite {
+            sqlite::check(&mut connection).await?;
         }
         let differing: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM
                 (SELECT scope_key, sum(rho) AS rho, sum(delta) AS delta FROM ledger GROUP BY scope_key) AS l
                 FULL OUTER JOIN spent AS s ON l.scope_key = s.scope_key
-             WHERE l.rho IS NOT s.rho OR l.delta IS NOT s.delta",
+             WHERE l.rho IS DISTINCT FROM s.rho OR l.delta IS DISTINCT FROM s.delta",
         )
         .fetch_one(&mut *connection)
         .await?;
@@ -161,7 +109,23 @@ impl Store {
 
     /// Begins a change. Writers wait for each other here, also across processes.
     pub(super) async fn begin(&self) -> Result<Tx, StoreError> {
-        Ok(self.write.begin_with("BEGIN IMMEDIATE").await?)
+        match self.engine {
+            Engine::Sqlite => Ok(self.write.begin_with("BEGIN IMMEDIATE").await?),
+            Engine::Postgres => {
+                let mut tx = self.write.begin_with(postgres::BEGIN).await?;
+                postgres::wait(&mut tx).await?;
+                Ok(tx)
+            }
+        }
+    }
+
+    /// Begins to read: all that is read in it is of one moment.
+    pub(super) async fn look(&self) -> Result<Tx, StoreError> {
+        let begin = match self.engine {
+            Engine::Sqlite => "BEGIN",
+            Engine::Postgres => postgres::LOOK,
+        };
+        Ok(self.read.begin_with(begin).await?)
     }
 
     /// Ends a change with its audit entry: both are there or neither.
@@ -180,7 +144,7 @@ impl Store {
     }
 }
 
-/// How something with a state is found and changed: `select` takes the keys, `update` the state, the time, the keys.
+/// How something with a state is found and changed: `select` takes the keys, `update` the keys, the state, the time.
 pub(super) struct Stateful {
     pub(super) kind: Kind,
     pub(super) select: &'static str,
@@ -208,37 +172,14 @@ impl Stateful {
         if !next_state(from, to) {
             return Err(StoreError::State { kind: self.kind, id, from: word, to: to.to_string() });
         }
-        let mut update = sqlx::query(self.update).bind(to.to_string()).bind(at);
+        let mut update = sqlx::query(self.update);
         for key in keys {
             update = update.bind(*key);
         }
-        update.execute(&mut *tx).await?;
+        update.bind(to.to_string()).bind(at).execute(&mut *tx).await?;
         Store::commit(tx, audit).await?;
         Ok(from)
     }
-}
-
-/// Whether a file is a store of ours, by SQLite's file header (sqlite.org/fileformat.html, 1.3); gives its length.
-fn recognise(path: &Path) -> Result<u64, StoreError> {
-    let mut file = File::open(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => StoreError::Absent,
-        _ => StoreError::Io(error),
-    })?;
-    let metadata = file.metadata()?;
-    let mut header = [0; 100];
-    if !metadata.is_file() || file.read_exact(&mut header).is_err() {
-        return Err(StoreError::Foreign);
-    }
-    if !header.starts_with(b"SQLite format 3\0") || header.get(68..72) != Some(&APPLICATION_ID.to_be_bytes()) {
-        return Err(StoreError::Foreign);
-    }
-    Ok(metadata.len())
-}
-
-fn draft_path(path: &Path) -> Result<PathBuf, StoreError> {
-    let mut name = path.file_name().ok_or(StoreError::Occupied)?.to_os_string();
-    name.push(format!(".{}.new", random_name()?));
-    Ok(path.with_file_name(name))
 }
 
 /// A name that nobody else chooses.

@@ -96,7 +96,7 @@ impl Store {
         institution_there(&mut tx, new.issued_by).await?;
         let added = sqlx::query(
             "INSERT INTO tokens (id, digest, institution, label, scopes, certificate, issued_by, issued_at, expires_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
         )
         .bind(new.id)
         .bind(new.digest.to_string())
@@ -120,7 +120,7 @@ impl Store {
     /// # Errors
     /// What keeps the store from being read.
     pub async fn token_by_digest(&self, digest: &Digest) -> Result<Option<Token>, StoreError> {
-        sqlx::query_as::<_, TokenRow>(select_token!("WHERE digest = ?"))
+        sqlx::query_as::<_, TokenRow>(select_token!("WHERE digest = $1"))
             .bind(digest.to_string())
             .fetch_optional(&self.read)
             .await?
@@ -133,7 +133,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`].
     pub async fn token(&self, id: &str) -> Result<Token, StoreError> {
-        sqlx::query_as::<_, TokenRow>(select_token!("WHERE id = ?"))
+        sqlx::query_as::<_, TokenRow>(select_token!("WHERE id = $1"))
             .bind(id)
             .fetch_optional(&self.read)
             .await?
@@ -147,7 +147,7 @@ impl Store {
     /// What keeps the store from being read.
     pub async fn tokens(&self, institution: Option<&str>) -> Result<Vec<Token>, StoreError> {
         let rows = match institution {
-            Some(one) => sqlx::query_as::<_, TokenRow>(select_token!("WHERE institution = ? ORDER BY id")).bind(one),
+            Some(one) => sqlx::query_as::<_, TokenRow>(select_token!("WHERE institution = $1 ORDER BY id")).bind(one),
             None => sqlx::query_as::<_, TokenRow>(select_token!("ORDER BY id")),
         };
         rows.fetch_all(&self.read).await?.into_iter().map(token).collect()
@@ -159,7 +159,7 @@ impl Store {
     /// [`StoreError::NotFound`]; [`StoreError::State`] where it is revoked already.
     pub async fn revoke_token(&self, id: &str, at: i64, audit: AuditEntry<'_>) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        let revoked = sqlx::query_scalar::<_, Option<i64>>("SELECT revoked_at FROM tokens WHERE id = ?")
+        let revoked = sqlx::query_scalar::<_, Option<i64>>("SELECT revoked_at FROM tokens WHERE id = $1")
             .bind(id)
             .fetch_optional(&mut *tx)
             .await?
@@ -168,7 +168,7 @@ impl Store {
             let (from, to) = ("revoked".to_owned(), "revoked".to_owned());
             return Err(StoreError::State { kind: Kind::Token, id: id.to_owned(), from, to });
         }
-        sqlx::query("UPDATE tokens SET revoked_at = ? WHERE id = ?").bind(at).bind(id).execute(&mut *tx).await?;
+        sqlx::query("UPDATE tokens SET revoked_at = $1 WHERE id = $2").bind(at).bind(id).execute(&mut *tx).await?;
         // Verifications let tokens in over a picture of the registry: this makes it an old one.
         sqlx::query("UPDATE generation SET number = number + 1").execute(&mut *tx).await?;
         Self::commit(tx, audit).await

@@ -66,14 +66,14 @@ pub(crate) struct CountRow(
     pub(crate) u64,
 );
 
-/// An alarm: institution, product, epoch, alarm, whether it stops, when.
+/// An alarm: institution, product, epoch, alarm, whether it stops (1 or 0), when.
 #[derive(Serialize, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct AlarmRow(
     pub(crate) String,
     pub(crate) String,
     pub(crate) u64,
     pub(crate) &'static str,
-    pub(crate) bool,
+    pub(crate) u8,
     pub(crate) i64,
 );
 
@@ -180,6 +180,11 @@ fn array<T: Serialize>(values: &[T]) -> Result<String, StoreError> {
     serde_json::to_string(values).map_err(|_| StoreError::Limit("verification batch"))
 }
 
+/// Each value as a row of its own: rows of one shape read alike in both databases (`value ->> 0`).
+fn singles(values: &[&str]) -> Result<String, StoreError> {
+    array(&values.iter().map(|value| [value]).collect::<Vec<_>>())
+}
+
 impl VerificationTx {
     pub(crate) async fn generation(&mut self) -> Result<i64, StoreError> {
         Ok(sqlx::query_scalar("SELECT number FROM generation").fetch_one(&mut *self.tx).await?)
@@ -191,9 +196,9 @@ impl VerificationTx {
             return Ok(HashMap::new());
         }
         let rows = sqlx::query_as::<_, (String, i64)>(
-            "SELECT c.token, c.uses FROM json_each(?) AS j JOIN consent_uses AS c ON c.token = j.value",
+            "SELECT c.token, c.uses FROM json_each($1) AS j JOIN consent_uses AS c ON c.token = j.value ->> 0",
         )
-        .bind(array(tokens)?)
+        .bind(singles(tokens)?)
         .fetch_all(&mut *self.tx)
         .await?;
         rows.into_iter()
@@ -209,11 +214,12 @@ impl VerificationTx {
         from_day: i64,
     ) -> Result<HashMap<String, (u64, u64)>, StoreError> {
         let rows = sqlx::query_as::<_, (String, i64, i64)>(
-            "SELECT s.subject, sum(iif(s.day = ?2, s.asks, 0)), sum(s.asks - s.matches)
-             FROM (SELECT DISTINCT value FROM json_each(?1)) AS j
-             JOIN subject_counts AS s ON s.subject = j.value AND s.day >= ?3 GROUP BY s.subject",
+            "SELECT s.subject, CAST(sum(CASE WHEN s.day = $2 THEN s.asks ELSE 0 END) AS BIGINT),
+                CAST(sum(s.asks - s.matches) AS BIGINT)
+             FROM (SELECT DISTINCT value ->> 0 AS id FROM json_each($1)) AS j
+             JOIN subject_counts AS s ON s.subject = j.id AND s.day >= $3 GROUP BY s.subject",
         )
-        .bind(array(subjects)?)
+        .bind(singles(subjects)?)
         .bind(today)
         .bind(from_day)
         .fetch_all(&mut *self.tx)
@@ -232,7 +238,7 @@ impl VerificationTx {
         type Row = (String, String, String, String, String, Option<String>, Option<i64>);
         let rows = sqlx::query_as::<_, Row>(
             "SELECT v.institution, v.serial, v.id, v.request, v.state, v.body, v.log_index
-             FROM json_each(?) AS j
+             FROM json_each($1) AS j
              JOIN verifications AS v ON v.institution = j.value ->> 0 AND v.serial = j.value ->> 1",
         )
         .bind(array(pairs)?)
@@ -249,10 +255,10 @@ impl VerificationTx {
     /// Uses left of the grants; `None` where a grant does not count them.
     pub(crate) async fn grants(&mut self, ids: &[&str]) -> Result<HashMap<String, Option<u64>>, StoreError> {
         let rows = sqlx::query_as::<_, (String, Option<i64>)>(
-            "SELECT g.id, g.max_runs - g.used_runs FROM (SELECT DISTINCT value FROM json_each(?)) AS j
-             JOIN grants AS g ON g.id = j.value",
+            "SELECT g.id, g.max_runs - g.used_runs FROM (SELECT DISTINCT value ->> 0 AS id FROM json_each($1)) AS j
+             JOIN grants AS g ON g.id = j.id",
         )
-        .bind(array(ids)?)
+        .bind(singles(ids)?)
         .fetch_all(&mut *self.tx)
         .await?;
         rows.into_iter().map(|(id, left)| Ok((id, left.map(unsigned).transpose()?))).collect()
@@ -266,48 +272,57 @@ impl VerificationTx {
                 (id, institution, product, purpose, scene, grant_id, subject, consent, serial, request, state, at, log_from,
                  sources)
              SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
-                value ->> 8, value ->> 9, 'charged', value ->> 10, value ->> 11, value ->> 12 FROM json_each(?)",
+                value ->> 8, value ->> 9, 'charged', CAST(value ->> 10 AS BIGINT), CAST(value ->> 11 AS BIGINT), value ->> 12
+             FROM json_each($1)",
             &writes.charges,
         )
         .await?;
         run.each(
             "INSERT INTO consent_uses (token, uses, most, expires)
-             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?) WHERE true
-             ON CONFLICT (token) DO UPDATE SET uses = uses + excluded.uses",
+             SELECT value ->> 0, sum(CAST(value ->> 1 AS BIGINT)), min(CAST(value ->> 2 AS BIGINT)),
+                min(CAST(value ->> 3 AS BIGINT)) FROM json_each($1) WHERE true GROUP BY value ->> 0
+             ON CONFLICT (token) DO UPDATE SET uses = consent_uses.uses + excluded.uses",
             &writes.consents,
         )
         .await?;
         run.each(
             "INSERT INTO subject_counts (subject, day, asks, matches)
-             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?) WHERE true
-             ON CONFLICT (subject, day) DO UPDATE SET asks = asks + excluded.asks, matches = matches + excluded.matches",
+             SELECT value ->> 0, CAST(value ->> 1 AS BIGINT), sum(CAST(value ->> 2 AS BIGINT)),
+                sum(CAST(value ->> 3 AS BIGINT)) FROM json_each($1) WHERE true GROUP BY 1, 2
+             ON CONFLICT (subject, day) DO UPDATE SET asks = subject_counts.asks + excluded.asks,
+                matches = subject_counts.matches + excluded.matches",
             &writes.subjects,
         )
         .await?;
         run.each(
             "INSERT INTO verification_counts (institution, product, epoch, day, asks, matches, canaries, neighbours)
-             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7
-             FROM json_each(?) WHERE true
-             ON CONFLICT (institution, product, epoch, day) DO UPDATE SET asks = asks + excluded.asks,
-                matches = matches + excluded.matches, canaries = canaries + excluded.canaries,
-                neighbours = neighbours + excluded.neighbours",
+             SELECT value ->> 0, value ->> 1, CAST(value ->> 2 AS BIGINT), CAST(value ->> 3 AS BIGINT),
+                CAST(value ->> 4 AS BIGINT), CAST(value ->> 5 AS BIGINT), CAST(value ->> 6 AS BIGINT),
+                CAST(value ->> 7 AS BIGINT)
+             FROM json_each($1) WHERE true
+             ON CONFLICT (institution, product, epoch, day) DO UPDATE SET asks = verification_counts.asks + excluded.asks,
+                matches = verification_counts.matches + excluded.matches,
+                canaries = verification_counts.canaries + excluded.canaries,
+                neighbours = verification_counts.neighbours + excluded.neighbours",
             &writes.counts,
         )
         .await?;
         run.each(
-            "UPDATE grants SET used_runs = used_runs + (j.value ->> 1) FROM json_each(?) AS j WHERE grants.id = j.value ->> 0",
+            "UPDATE grants SET used_runs = used_runs + CAST(j.value ->> 1 AS BIGINT) FROM json_each($1) AS j
+             WHERE grants.id = j.value ->> 0",
             &writes.grants,
         )
         .await?;
         run.each(
-            "UPDATE verifications SET state = j.value ->> 1, body = j.value ->> 2, log_index = j.value ->> 3
-             FROM json_each(?) AS j WHERE verifications.id = j.value ->> 0 AND state IN ('charged', 'interrupted', 'failed')",
+            "UPDATE verifications SET state = j.value ->> 1, body = j.value ->> 2, log_index = CAST(j.value ->> 3 AS BIGINT)
+             FROM json_each($1) AS j WHERE verifications.id = j.value ->> 0 AND state IN ('charged', 'interrupted', 'failed')",
             &writes.finishes,
         )
         .await?;
         run.each(
             "INSERT INTO verification_alarms (institution, product, epoch, alarm, stops, at)
-             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(?) WHERE true
+             SELECT value ->> 0, value ->> 1, CAST(value ->> 2 AS BIGINT), value ->> 3, CAST(value ->> 4 AS BIGINT),
+                CAST(value ->> 5 AS BIGINT) FROM json_each($1) WHERE true
              ON CONFLICT DO NOTHING",
             &writes.alarms,
         )
@@ -329,8 +344,8 @@ impl VerificationTx {
         at: i64,
     ) -> Result<u64, StoreError> {
         let lifted = sqlx::query(
-            "UPDATE verification_alarms SET lifted_at = ?, lifted_by = ?
-             WHERE institution = ? AND product = ? AND stops = 1 AND lifted_at IS NULL",
+            "UPDATE verification_alarms SET lifted_at = $1, lifted_by = $2
+             WHERE institution = $3 AND product = $4 AND stops = 1 AND lifted_at IS NULL",
         )
         .bind(at)
         .bind(by)
@@ -360,11 +375,11 @@ impl Statements<'_> {
     }
 }
 
-type RecordRow = (String, String, String, String, Option<String>, bool, String, i64, Option<i64>);
+type RecordRow = (String, String, String, String, Option<String>, Option<String>, String, i64, Option<i64>);
 
 fn record(row: RecordRow) -> Result<VerificationRecord, StoreError> {
-    let (id, institution, product, purpose, scene, consented, state, at, index) = row;
-    let log_index = index.map(unsigned).transpose()?;
+    let (id, institution, product, purpose, scene, consent, state, at, index) = row;
+    let (consented, log_index) = (consent.is_some(), index.map(unsigned).transpose()?);
     Ok(VerificationRecord { id, institution, product, purpose, scene, consented, state, at, log_index })
 }
 
@@ -384,7 +399,7 @@ impl Store {
         type Row = (String, String, i64, i64, i64, i64, i64, i64);
         let rows = sqlx::query_as::<_, Row>(
             "SELECT institution, product, epoch, day, asks, matches, canaries, neighbours FROM verification_counts
-             WHERE day >= ?",
+             WHERE day >= $1",
         )
         .bind(from_day)
         .fetch_all(&self.read)
@@ -408,7 +423,8 @@ impl Store {
     /// Per business and product: its epoch (the stops that were lifted), and whether it is stopped.
     pub(crate) async fn verification_stops(&self) -> Result<Vec<(String, String, u64, bool)>, StoreError> {
         let rows = sqlx::query_as::<_, (String, String, i64, i64)>(
-            "SELECT institution, product, max(epoch) + (count(*) = count(lifted_at)), count(*) - count(lifted_at)
+            "SELECT institution, product, max(epoch) + CASE WHEN count(*) = count(lifted_at) THEN 1 ELSE 0 END,
+                count(*) - count(lifted_at)
              FROM verification_alarms WHERE stops = 1 GROUP BY institution, product",
         )
         .fetch_all(&self.read)
@@ -421,9 +437,9 @@ impl Store {
     /// # Errors
     /// What keeps the store from being read.
     pub async fn verification_alarms(&self) -> Result<Vec<AlarmRecord>, StoreError> {
-        type Row = (String, String, String, bool, i64, Option<i64>);
+        type Row = (String, String, String, i64, i64, Option<i64>);
         let rows = sqlx::query_as::<_, Row>(
-            "SELECT institution, product, alarm, stops, at, lifted_at FROM verification_alarms ORDER BY seq DESC LIMIT ?",
+            "SELECT institution, product, alarm, stops, at, lifted_at FROM verification_alarms ORDER BY seq DESC LIMIT $1",
         )
         .bind(MAX_LISTED)
         .fetch_all(&self.read)
@@ -434,7 +450,7 @@ impl Store {
                 institution,
                 product,
                 alarm,
-                stops,
+                stops: stops == 1,
                 at,
                 lifted_at,
             })
@@ -447,8 +463,8 @@ impl Store {
     /// What keeps the store from being read.
     pub(crate) async fn verifications_about(&self, subject: &str) -> Result<Vec<VerificationRecord>, StoreError> {
         sqlx::query_as::<_, RecordRow>(
-            "SELECT id, institution, product, purpose, scene, consent IS NOT NULL, state, at, log_index FROM verifications
-             WHERE subject = ? ORDER BY seq DESC LIMIT ?",
+            "SELECT id, institution, product, purpose, scene, consent, state, at, log_index FROM verifications
+             WHERE subject = $1 ORDER BY seq DESC LIMIT $2",
         )
         .bind(subject)
         .bind(MAX_LISTED)
@@ -474,13 +490,13 @@ impl Store {
         };
         let rows = sqlx::query_as::<_, (String, String, String, String, i64)>(
             "SELECT v.id, v.institution, v.product, v.purpose, v.at FROM verifications v
-             WHERE v.state = 'answered' AND CASE ?1
-                WHEN 'institution' THEN v.institution = ?2 WHEN 'product' THEN v.product = ?2
-                WHEN 'grant' THEN v.grant_id = ?2
+             WHERE v.state = 'answered' AND CASE $1
+                WHEN 'institution' THEN v.institution = $2 WHEN 'product' THEN v.product = $2
+                WHEN 'grant' THEN v.grant_id = $2
                 ELSE EXISTS (SELECT 1 FROM json_each(v.sources) AS s
-                    WHERE 'source ' || (s.value ->> 0) = ?1 AND s.value ->> 1 = ?2 AND (?3 = '' OR s.value ->> 2 = ?3))
+                    WHERE 'source ' || (s.value ->> 0) = $1 AND s.value ->> 1 = $2 AND ($3 = '' OR s.value ->> 2 = $3))
                 END
-             ORDER BY v.seq DESC LIMIT ?4",
+             ORDER BY v.seq DESC LIMIT $4",
         )
         .bind(what)
         .bind(id)
@@ -503,14 +519,14 @@ impl Store {
 
     /// Which business asked a verification; `None` where there is no such one.
     pub(crate) async fn verification_owner(&self, id: &str) -> Result<Option<String>, StoreError> {
-        let owner = sqlx::query_scalar("SELECT institution FROM verifications WHERE id = ?").bind(id);
+        let owner = sqlx::query_scalar("SELECT institution FROM verifications WHERE id = $1").bind(id);
         Ok(owner.fetch_optional(&self.read).await?)
     }
 
     /// The receipt's body of a verification and the index of its entry, where it was answered.
     pub(crate) async fn verification_body(&self, id: &str) -> Result<Option<(String, u64)>, StoreError> {
         let row = sqlx::query_as::<_, (Option<String>, Option<i64>)>(
-            "SELECT body, log_index FROM verifications WHERE id = ?",
+            "SELECT body, log_index FROM verifications WHERE id = $1",
         )
         .bind(id)
         .fetch_optional(&self.read)
@@ -524,7 +540,7 @@ impl Store {
     /// The oldest verifications that are not over, at most 1,000: id, and where in the log their entry cannot be before.
     pub(crate) async fn open_verifications(&self) -> Result<Vec<(String, u64)>, StoreError> {
         let rows = sqlx::query_as::<_, (String, i64)>(
-            "SELECT id, log_from FROM verifications WHERE state = 'charged' ORDER BY seq LIMIT ?",
+            "SELECT id, log_from FROM verifications WHERE state = 'charged' ORDER BY seq LIMIT $1",
         )
         .bind(MAX_LISTED)
         .fetch_all(&self.read)
@@ -535,7 +551,7 @@ impl Store {
     /// Consents that expired before `until` (seconds since 1970) can be refused by their time alone.
     pub(crate) async fn forget_consents(&self, until: i64) -> Result<u64, StoreError> {
         let mut tx = self.begin().await?;
-        let gone = sqlx::query("DELETE FROM consent_uses WHERE expires < ?").bind(until).execute(&mut *tx).await?;
+        let gone = sqlx::query("DELETE FROM consent_uses WHERE expires < $1").bind(until).execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(gone.rows_affected())
     }

@@ -22,7 +22,7 @@ impl Store {
         let mut tx = self.begin().await?;
         done_in(&mut tx, id, log_index).await?;
         sqlx::query(
-            "INSERT INTO log_seen (origin, size, note, at) VALUES (?, ?, ?, ?)
+            "INSERT INTO log_seen (origin, size, note, at) VALUES ($1, $2, $3, $4)
              ON CONFLICT (origin) DO UPDATE SET size = excluded.size, note = excluded.note, at = excluded.at
              WHERE excluded.size > log_seen.size",
         )
@@ -41,7 +41,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Damaged`] where it is none; what keeps the store from being read.
     pub async fn log_seen(&self, origin: &str) -> Result<Option<Checkpoint>, StoreError> {
-        let note = sqlx::query_scalar::<_, String>("SELECT note FROM log_seen WHERE origin = ?")
+        let note = sqlx::query_scalar::<_, String>("SELECT note FROM log_seen WHERE origin = $1")
             .bind(origin)
             .fetch_optional(&self.read)
             .await?;
@@ -54,7 +54,7 @@ impl Store {
     /// # Errors
     /// What keeps the store from being read.
     pub async fn outbox_knows(&self, id: &str) -> Result<bool, StoreError> {
-        let found = sqlx::query_scalar::<_, i64>("SELECT 1 FROM outbox WHERE id = ?").bind(id);
+        let found = sqlx::query_scalar::<_, i64>("SELECT 1 FROM outbox WHERE id = $1").bind(id);
         Ok(found.fetch_optional(&self.read).await?.is_some())
     }
 
@@ -63,7 +63,7 @@ impl Store {
     /// # Errors
     /// What keeps the store from being read.
     pub async fn verification_known(&self, run: &str) -> Result<bool, StoreError> {
-        let found = sqlx::query_scalar::<_, i64>("SELECT 1 FROM verifications WHERE id = ?").bind(run);
+        let found = sqlx::query_scalar::<_, i64>("SELECT 1 FROM verifications WHERE id = $1").bind(run);
         Ok(found.fetch_optional(&self.read).await?.is_some())
     }
 
@@ -74,7 +74,8 @@ impl Store {
     /// What keeps the store from being read.
     pub async fn free_verifications(&self) -> Result<HashSet<String>, StoreError> {
         let ids = sqlx::query_scalar::<_, String>(
-            "SELECT id FROM verifications WHERE state = 'answered' AND body IS NOT NULL AND json_extract(body, '$.charged') = 0",
+            "SELECT id FROM verifications
+             WHERE state = 'answered' AND body IS NOT NULL AND CAST(json_extract(body, '$.charged') AS TEXT) = '0'",
         );
         Ok(ids.fetch_all(&self.read).await?.into_iter().collect())
     }
@@ -102,8 +103,8 @@ impl Store {
     ) -> Result<Vec<Vec<u8>>, StoreError> {
         // Releases are numbered in the order in which they were recorded, and none is ever deleted.
         let cells = sqlx::query_scalar(
-            "SELECT members FROM statistical_cells JOIN releases ON releases.run_id = statistical_cells.run_id
-             WHERE dataset = ? AND data = ? AND releases.rowid < (SELECT rowid FROM releases WHERE run_id = ?)
+            "SELECT statistical_cells.members FROM statistical_cells JOIN releases ON releases.run_id = statistical_cells.run_id
+             WHERE dataset = $1 AND data = $2 AND releases.seq < (SELECT seq FROM releases WHERE run_id = $3)
              ORDER BY statistical_cells.seq",
         );
         Ok(cells.bind(dataset).bind(data).bind(run).fetch_all(&self.read).await?)

@@ -199,7 +199,7 @@ impl Pairs {
     /// An alarm about a question.
     pub(super) fn alarm(&mut self, ask: &Ask, alarm: &'static str, stops: bool) -> AlarmRow {
         let epoch = self.pair(&ask.institution, &ask.product).epoch;
-        AlarmRow(ask.institution.clone(), ask.product.clone(), epoch, alarm, stops, ask.at)
+        AlarmRow(ask.institution.clone(), ask.product.clone(), epoch, alarm, u8::from(stops), ask.at)
     }
 
     /// Stops a business for a product.

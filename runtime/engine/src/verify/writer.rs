@@ -384,7 +384,7 @@ impl Desk {
                         ("institution", alarm.0.clone().into()),
                         ("product", alarm.1.clone().into()),
                         ("alarm", alarm.3.into()),
-                        ("stops", alarm.4.into()),
+                        ("stops", (alarm.4 == 1).into()),
                     ];
                     notes.push(Note::new("verification.alarm", alarm.5, fields)?);
                     writes.alarms.push(alarm);

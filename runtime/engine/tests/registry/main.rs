@@ -4,6 +4,7 @@
 
 mod files;
 mod ledger;
+mod postgres;
 mod records;
 mod runs;
 mod store;

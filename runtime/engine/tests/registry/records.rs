@@ -1,7 +1,7 @@
 //! Institutions, datasets, models, products and grants.
 
-use crate::tools::{dataset, entry, fresh, grant, path, run, store};
-use yunei_engine::registry::{Digest, Kind, NewDataset, NewGrant, NewModel, NewProduct, Store, StoreError, next_state};
+use crate::tools::{dataset, entry, fresh, grant, open, run, store};
+use yunei_engine::registry::{Digest, Kind, NewDataset, NewGrant, NewModel, NewProduct, StoreError, next_state};
 use yunei_policy::words::{Role, State, Text};
 
 const STATES: [State; 4] = [State::Submitted, State::Approved, State::Suspended, State::Retired];
@@ -149,7 +149,7 @@ fn versions_are_added_and_a_changed_entry_is_a_new_submission() {
         assert_eq!(store.dataset("d").await.unwrap().newest, 3);
 
         store.close().await;
-        let again = Store::open(&path(&home)).await.unwrap();
+        let again = open(&home).await.unwrap();
         assert_eq!(again.dataset_versions("d").await.unwrap(), versions);
     });
 }

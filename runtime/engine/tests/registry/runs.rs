@@ -1,6 +1,6 @@
 //! Runs and releases.
 
-use crate::tools::{begin, entry, fresh, grant, new_run, path, run, store};
+use crate::tools::{begin, entry, fresh, grant, new_run, open, run, store};
 use yunei_engine::registry::{Charge, Digest, Kind, NewRelease, NewRun, RunState, Store, StoreError};
 
 async fn charge(store: &Store, run: &str) {
@@ -45,7 +45,7 @@ fn a_run_goes_its_way_and_is_kept() {
         assert_eq!((got.state, got.at, got.changed_at), (RunState::Released, 10, 13));
 
         store.close().await;
-        let again = Store::open(&path(&home)).await.unwrap();
+        let again = open(&home).await.unwrap();
         assert_eq!(again.run("r").await.unwrap(), got);
         assert_eq!(again.unfinished_runs().await.unwrap(), []);
     });

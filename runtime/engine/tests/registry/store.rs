@@ -1,8 +1,8 @@
 //! Making and opening stores, and the outbox.
 
-use crate::tools::{entry, fresh, path, run, store};
+use crate::tools::{address, ask, create, entry, fresh, open, path, run, server, store};
 use std::os::unix::fs::PermissionsExt;
-use yunei_engine::registry::{AuditEntry, Kind, MAX_ENTRY_BYTES, Store, StoreError};
+use yunei_engine::registry::{AuditEntry, Kind, MAX_ENTRY_BYTES, Store, StoreError, Words};
 use yunei_policy::Lang;
 use yunei_policy::words::{Role, State, Text};
 
@@ -15,22 +15,28 @@ fn code<T>(result: Result<T, StoreError>) -> &'static str {
 
 #[test]
 fn a_store_is_made_once_whole_and_for_its_owner_alone() {
+    if server().is_some() {
+        return;
+    }
     run(async {
         let home = tempfile::tempdir().unwrap();
-        assert_eq!(code(Store::open(&path(&home)).await), "store/absent");
-        let made = Store::create(&path(&home)).await.unwrap();
+        assert_eq!(code(open(&home).await), "store/absent");
+        let made = create(&home).await.unwrap();
         made.close().await;
-        assert_eq!(code(Store::create(&path(&home)).await), "store/occupied");
+        assert_eq!(code(create(&home).await), "store/occupied");
         let mode = std::fs::metadata(path(&home)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let names: Vec<_> = std::fs::read_dir(home.path()).unwrap().map(|f| f.unwrap().file_name()).collect();
         assert!(names.iter().all(|n| !n.to_string_lossy().ends_with(".new")), "{names:?}");
-        assert_eq!(code(Store::open(&path(&home)).await), "ok");
+        assert_eq!(code(open(&home).await), "ok");
     });
 }
 
 #[test]
 fn of_many_who_make_a_store_at_once_one_does() {
+    if server().is_some() {
+        return;
+    }
     run(async {
         let home = tempfile::tempdir().unwrap();
         let makers: Vec<_> = (0..8)
@@ -54,6 +60,9 @@ fn of_many_who_make_a_store_at_once_one_does() {
 
 #[test]
 fn what_is_not_ours_is_left_alone() {
+    if server().is_some() {
+        return;
+    }
     run(async {
         let home = tempfile::tempdir().unwrap();
         let foreign = home.path().join("foreign.db");
@@ -82,6 +91,10 @@ fn what_is_not_ours_is_left_alone() {
 /// Opens the database as SQLite does, past our own door.
 async fn raw(home: &tempfile::TempDir, sql: &'static str) -> Result<(), sqlx::Error> {
     use sqlx::ConnectOptions;
+    if let Some(server) = server() {
+        let sql = sql.replace("x'00'", "'\\x00'::bytea");
+        return ask(&address(home, &server), format!("SET search_path TO yunei; {sql}")).await;
+    }
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path(home));
     let mut connection = options.connect().await.unwrap();
     let done = sqlx::query(sql).execute(&mut connection).await.map(|_| ());
@@ -101,11 +114,11 @@ fn a_newer_or_altered_schema_is_refused() {
         )
         .await
         .unwrap();
-        assert_eq!(code(Store::open(&path(&home)).await), "store/newer");
+        assert_eq!(code(open(&home).await), "store/newer");
         raw(&home, "DELETE FROM _sqlx_migrations WHERE version = 999").await.unwrap();
-        assert_eq!(code(Store::open(&path(&home)).await), "ok");
+        assert_eq!(code(open(&home).await), "ok");
         raw(&home, "UPDATE _sqlx_migrations SET checksum = x'00' WHERE version = 1").await.unwrap();
-        assert_eq!(code(Store::open(&path(&home)).await), "store/damaged");
+        assert_eq!(code(open(&home).await), "store/damaged");
     });
 }
 
@@ -115,7 +128,7 @@ fn the_database_itself_keeps_what_is_spent() {
         let home = tempfile::tempdir().unwrap();
         store(&home).await.close().await;
         raw(&home, "INSERT INTO spent VALUES ('s', 10, 10)").await.unwrap();
-        assert_eq!(code(Store::open(&path(&home)).await), "store/damaged", "spent without a ledger");
+        assert_eq!(code(open(&home).await), "store/damaged", "spent without a ledger");
         raw(&home, "UPDATE spent SET rho = 9").await.unwrap_err();
         raw(&home, "UPDATE spent SET delta = 9").await.unwrap_err();
         raw(&home, "UPDATE spent SET scope_key = 't'").await.unwrap_err();
@@ -123,7 +136,7 @@ fn the_database_itself_keeps_what_is_spent() {
         raw(&home, "INSERT INTO ledger SELECT id, 's', 10, 10, 0 FROM products").await.unwrap_err();
         raw(&home, "INSERT INTO runs (id, institution, product, purpose, state, at, changed_at) VALUES ('r', 'operator', 'p', 'x', 'charged', 0, 0)").await.unwrap();
         raw(&home, "INSERT INTO ledger VALUES ('r', 's', 10, 10, 0)").await.unwrap();
-        assert_eq!(code(Store::open(&path(&home)).await), "ok");
+        assert_eq!(code(open(&home).await), "ok");
         raw(&home, "UPDATE ledger SET rho = 1").await.unwrap_err();
         raw(&home, "DELETE FROM ledger").await.unwrap_err();
     });
@@ -192,7 +205,7 @@ fn two_stores_on_one_file_see_each_other() {
     run(async {
         let home = tempfile::tempdir().unwrap();
         let one = store(&home).await;
-        let other = Store::open(&path(&home)).await.unwrap();
+        let other = open(&home).await.unwrap();
         let title = Text::new("甲", "A");
         one.add_institution("a", Role::Holder, &title, 1, entry(&fresh())).await.unwrap();
         assert_eq!(other.institution("a").await.unwrap().title, title);
@@ -226,6 +239,10 @@ fn every_error_has_its_words() {
         StoreError::Occupied,
         StoreError::Foreign,
         StoreError::Newer,
+        StoreError::Url(Words { zh: "不是有效的地址", en: "it is no address" }),
+        StoreError::Unreachable,
+        StoreError::Denied(Words { zh: "没有这个数据库", en: "there is no such database" }),
+        StoreError::Unfit(Words { zh: "服务器版本过旧", en: "the server is too old" }),
         StoreError::Busy,
         StoreError::Damaged("a seed is not 32 bytes"),
         StoreError::Io(std::io::Error::other("x")),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tempfile::TempDir;
 use yunei_engine::catalogue::{DatasetSpec, Surveyed, survey};
-use yunei_engine::registry::{AuditEntry, Digest, NewGrant, NewProduct, NewRun, Store, StoreError};
+use yunei_engine::registry::{AuditEntry, Digest, NewGrant, NewProduct, NewRun, Store, StoreError, StoreUrl};
 use yunei_policy::words::{Role, Text};
 
 static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -33,9 +33,62 @@ pub(crate) fn path(home: &TempDir) -> PathBuf {
     home.path().join("registry.db")
 }
 
+/// The server that the tests are to run against instead of SQLite: `YUNEI_TEST_POSTGRES` (see `conformance/postgres.sh`).
+pub(crate) fn server() -> Option<String> {
+    std::env::var("YUNEI_TEST_POSTGRES").ok()
+}
+
+/// The address of a database of that server.
+pub(crate) fn database(server: &str, name: &str) -> String {
+    let (address, parameters) = server.split_once('?').map_or((server, ""), |(a, p)| (a, p));
+    let host = address.rsplit_once('/').unwrap().0;
+    format!("{host}/{name}?{parameters}").trim_end_matches('?').to_owned()
+}
+
+/// A name for the database of a home.
+fn database_of(home: &TempDir) -> String {
+    let name = home.path().file_name().unwrap().to_string_lossy().into_owned();
+    format!("home_{}", name.bytes().map(|b| format!("{b:02x}")).collect::<String>())
+}
+
+/// The address of the database of a home, with whatever the server's has.
+pub(crate) fn address(home: &TempDir, server: &str) -> String {
+    database(server, &database_of(home))
+}
+
+pub(crate) fn url(home: &TempDir, server: &str) -> StoreUrl {
+    StoreUrl::parse(&address(home, server)).unwrap()
+}
+
+/// Asks the server something as it is, past our own door.
+pub(crate) async fn ask(address: &str, sql: String) -> Result<(), sqlx::Error> {
+    use sqlx::{Connection, Executor};
+    sqlx::any::install_default_drivers();
+    let mut session = sqlx::AnyConnection::connect(address).await?;
+    let done = session.execute(sqlx::AssertSqlSafe(sql)).await.map(|_| ());
+    session.close().await.unwrap();
+    done
+}
+
+/// Makes the store of a home: a file, or an empty database where the tests run against a server.
+pub(crate) async fn create(home: &TempDir) -> Result<Store, StoreError> {
+    let Some(server) = server() else { return Store::create(&path(home)).await };
+    // It may be there already; then it is what the test is about.
+    let _ = ask(&server, format!("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'", database_of(home))).await;
+    Store::create_at(&url(home, &server)).await
+}
+
+/// Opens the store of a home.
+pub(crate) async fn open(home: &TempDir) -> Result<Store, StoreError> {
+    match server() {
+        None => Store::open(&path(home)).await,
+        Some(server) => Store::open_at(&url(home, &server)).await,
+    }
+}
+
 /// A store with an institution of each role (`holder`, `operator`, …) and a product `p`.
 pub(crate) async fn store(home: &TempDir) -> Store {
-    let store = Store::create(&path(home)).await.unwrap();
+    let store = create(home).await.unwrap();
     for role in [Role::Holder, Role::Operator, Role::Business, Role::Authority] {
         let title = Text::new("机构", "Institution");
         store.add_institution(&role.to_string(), role, &title, 1, entry(&fresh())).await.unwrap();
