@@ -7,21 +7,29 @@ use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use yunei_policy::Lang;
 
+/// Where help lists what every command takes.
+pub(crate) const EVERYWHERE: &str = "Options of every command";
+
 /// Usable but invisible: models and products over data that never leaves its domain.
 #[derive(Parser)]
-#[command(name = "yunei", version, about, propagate_version = true)]
+#[command(
+    name = "yunei",
+    version,
+    about = "Usable but invisible: data products over data that never leaves its domain\n原始数据不出域、数据可用不可见",
+    propagate_version = true
+)]
 pub(crate) struct Cli {
     /// The home folder of the domain.
-    #[arg(long, global = true, env = "YUNEI_HOME", default_value = "yunei-home")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, env = "YUNEI_HOME", default_value = "yunei-home")]
     pub(crate) home: PathBuf,
     /// The institution that acts.
-    #[arg(long = "as", global = true, value_name = "INSTITUTION")]
+    #[arg(long = "as", global = true, help_heading = EVERYWHERE, value_name = "INSTITUTION")]
     pub(crate) actor: Option<String>,
     /// One JSON document on standard output.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub(crate) json: bool,
     /// The language of texts: zh or en.
-    #[arg(long, global = true, value_parser = parse_language)]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_parser = parse_language)]
     pub(crate) lang: Option<Lang>,
     #[command(flatten)]
     pub(crate) remote: crate::remote::RemoteArgs,

@@ -1,6 +1,7 @@
 //! Which server a command works on, and with which credentials: from the command line, the environment, or a profile.
 //! A token never stands on the command line, where other processes could read it.
 
+use crate::args::EVERYWHERE;
 use crate::face::Remote;
 use clap::Args;
 use serde::Deserialize;
@@ -15,16 +16,16 @@ const MAX_PROFILE: u64 = 64 << 10;
 #[derive(Args, Clone, Default)]
 pub(crate) struct RemoteArgs {
     /// Works on the domain behind this server instead of a home here. The token comes from YUNEI_TOKEN or the profile.
-    #[arg(long, global = true, env = "YUNEI_SERVER", value_name = "URL")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, env = "YUNEI_SERVER", value_name = "URL")]
     pub(crate) server: Option<String>,
     /// A profile: TOML with server, token, ca, certificate, key, signing_key.
-    #[arg(long, global = true, env = "YUNEI_PROFILE", value_name = "FILE")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, env = "YUNEI_PROFILE", value_name = "FILE")]
     pub(crate) profile: Option<PathBuf>,
     /// The certificates to trust instead of the machine's, PEM.
-    #[arg(long, global = true, env = "YUNEI_CA", value_name = "FILE")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, env = "YUNEI_CA", value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
     /// The key with which models are signed.
-    #[arg(long, global = true, env = "YUNEI_SIGNING_KEY", value_name = "FILE")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, env = "YUNEI_SIGNING_KEY", value_name = "FILE")]
     pub(crate) signing_key: Option<PathBuf>,
 }
 
