@@ -2,8 +2,9 @@
 //!
 //! One file of a fixed size whose pages exist from the start, so that writing a record changes no
 //! metadata and `fdatasync` is as cheap as the disk allows. A record begins on a page of its own:
-//! no later write touches a page of an acknowledged one. When the file is full, everything in it
-//! has been made durable in the tiles first, and writing begins anew at its start.
+//! no later write touches a page of an acknowledged one. The file has two halves. When one is full,
+//! writing goes on in the other, whose records have been made durable in the tiles meanwhile: only
+//! a disk that is slower at that than at filling a half makes an append wait for it.
 
 use std::fs::File;
 use std::io::Write;
@@ -15,13 +16,16 @@ use ring::digest::{Context, SHA256};
 use crate::LogError;
 use crate::tree::MAX_SIZE;
 
+/// The bytes of one half of the journal file.
+pub(crate) const HALF: u64 = 4 * 1024 * 1024;
+
 /// The bytes of the journal file.
-pub(crate) const JOURNAL_BYTES: u64 = 4 * 1024 * 1024;
+pub(crate) const JOURNAL_BYTES: u64 = 2 * HALF;
 
 /// The most entries of one batch.
 pub(crate) const MAX_BATCH: usize = 256;
 
-/// The most bytes of one record, head and all. A quarter of the journal; one entry always fits.
+/// The most bytes of one record, head and all. A quarter of a half; one entry always fits.
 pub(crate) const MAX_RECORD: usize = 1024 * 1024;
 
 const PAGE: u64 = 4096;
@@ -45,6 +49,10 @@ impl Record {
     pub(crate) fn end(&self) -> u64 {
         self.start + self.entries.len() as u64
     }
+
+    fn follows(&self, before: &Record) -> bool {
+        self.start == before.end() && self.root_before == before.root_after
+    }
 }
 
 /// The bytes that entries take in a record or a bundle: each with a 16-bit length before it.
@@ -66,6 +74,8 @@ pub(crate) fn take_entry<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
 #[derive(Debug)]
 pub(crate) struct Journal {
     file: File,
+    /// Where the half begins that is written now.
+    half: u64,
     /// Where the next record goes.
     next: u64,
 }
@@ -86,24 +96,26 @@ impl Journal {
 
     pub(crate) fn open(path: &Path) -> Result<Self, LogError> {
         let file = File::options().read(true).write(true).open(path).map_err(LogError::disk("open the journal"))?;
-        Ok(Self { file, next: 0 })
+        Ok(Self { file, half: 0, next: 0 })
     }
 
-    /// Whether a record with `payload` bytes of entries still fits.
+    /// Whether a record with `payload` bytes of entries still fits into this half.
     pub(crate) fn fits(&self, payload: usize) -> bool {
-        self.next + (HEAD + payload) as u64 <= JOURNAL_BYTES
+        self.next + (HEAD + payload) as u64 <= self.half + HALF
     }
 
-    /// Starts anew. Everything that was staged must be durable in the tiles by now.
-    pub(crate) fn rewind(&mut self) {
-        self.next = 0;
+    /// Goes on in the other half. Everything that was staged there must be durable in the tiles by now.
+    pub(crate) fn turn(&mut self) {
+        self.half = HALF - self.half;
+        self.next = self.half;
     }
 
     /// Starts anew and makes sure that nothing of before can be read as a record.
     pub(crate) fn reset(&mut self) -> Result<(), LogError> {
-        self.next = 0;
+        (self.half, self.next) = (0, 0);
         self.file
             .write_all_at(&[0; HEAD], 0)
+            .and_then(|()| self.file.write_all_at(&[0; HEAD], HALF))
             .and_then(|()| self.file.sync_data())
             .map_err(LogError::disk("reset the journal"))
     }
@@ -135,24 +147,39 @@ impl Journal {
         Ok(())
     }
 
-    /// The records that follow one another from the start of the file.
+    /// The records that follow one another: those of the half that was written before, where they lead up to the other's,
+    /// and those of the half that was written last.
     pub(crate) fn records(path: &Path) -> Result<Vec<Record>, LogError> {
         let bytes = crate::files::read_bounded(path, JOURNAL_BYTES as usize)?
             .ok_or_else(|| LogError::damaged("the journal is missing"))?;
-        let mut records: Vec<Record> = Vec::new();
-        let mut rest = bytes.as_slice();
-        while let Some((record, length)) = decode(rest) {
-            // What an earlier round left behind does not continue the chain.
-            if let Some(last) = records.last()
-                && (record.start != last.end() || record.root_before != last.root_after)
-            {
-                break;
-            }
-            records.push(record);
-            rest = rest.get((length as u64).next_multiple_of(PAGE) as usize..).unwrap_or_default();
+        let (first, second) = bytes.split_at_checked(HALF as usize).unwrap_or((&bytes, &[]));
+        let (mut first, mut second) = (chain(first), chain(second));
+        let end = |records: &[Record]| records.last().map_or(0, Record::end);
+        if end(&first) > end(&second) {
+            std::mem::swap(&mut first, &mut second);
         }
-        Ok(records)
+        match (first.last(), second.first()) {
+            (Some(last), Some(next)) if next.follows(last) => {
+                first.append(&mut second);
+                Ok(first)
+            }
+            _ => Ok(second),
+        }
     }
+}
+
+/// The records that follow one another from the start of a half.
+fn chain(mut rest: &[u8]) -> Vec<Record> {
+    let mut records: Vec<Record> = Vec::new();
+    while let Some((record, length)) = decode(rest) {
+        // What an earlier round left behind does not continue the chain.
+        if records.last().is_some_and(|last| !record.follows(last)) {
+            break;
+        }
+        records.push(record);
+        rest = rest.get((length as u64).next_multiple_of(PAGE) as usize..).unwrap_or_default();
+    }
+    records
 }
 
 fn checksum(head: &[u8], payload: &[u8]) -> [u8; 32] {
@@ -214,14 +241,22 @@ mod tests {
         journal.stage(13, 1, &[2; 32], &[3; 32], &payload(&[b""])).unwrap();
         let ends = |path: &Path| -> Vec<u64> { Journal::records(path).unwrap().iter().map(Record::end).collect() };
         assert_eq!(ends(&path), [12, 13, 14]);
-        // The second round: the first record is new, what stands behind it is of before.
-        journal.rewind();
+        // The other half goes on, and leads back to the first.
+        journal.turn();
         journal.stage(14, 1, &[3; 32], &[4; 32], &payload(&[b"d"])).unwrap();
-        assert_eq!(ends(&path), [15]);
+        assert_eq!(ends(&path), [12, 13, 14, 15]);
+        // The second round: the first record is new, what stands behind it in its half is of before.
+        journal.turn();
+        journal.stage(15, 1, &[4; 32], &[5; 32], &payload(&[b"e"])).unwrap();
+        assert_eq!(ends(&path), [15, 16]);
+        // A half that does not lead up to the newest record is of before.
+        journal.turn();
+        journal.stage(20, 1, &[8; 32], &[9; 32], &payload(&[b"f"])).unwrap();
+        assert_eq!(ends(&path), [21]);
         let mut bytes = std::fs::read(&path).unwrap();
-        bytes[HEAD + 2] ^= 1;
+        bytes[HALF as usize + HEAD + 2] ^= 1;
         std::fs::write(&path, bytes).unwrap();
-        assert!(ends(&path).is_empty());
+        assert_eq!(ends(&path), [16]);
         journal.reset().unwrap();
         assert!(ends(&path).is_empty());
     }
@@ -231,9 +266,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal");
         Journal::create(&path).unwrap();
-        let journal = Journal::open(&path).unwrap();
-        assert!(journal.fits(JOURNAL_BYTES as usize - HEAD));
-        assert!(!journal.fits(JOURNAL_BYTES as usize - HEAD + 1));
+        let mut journal = Journal::open(&path).unwrap();
+        for _ in 0..3 {
+            assert!(journal.fits(HALF as usize - HEAD));
+            assert!(!journal.fits(HALF as usize - HEAD + 1));
+            journal.turn();
+        }
     }
 
     proptest! {

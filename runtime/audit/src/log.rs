@@ -123,6 +123,18 @@ impl Log {
         Ok(Recorded::new(value, self.append(entry)?))
     }
 
+    /// Appends several entries in their order from one thread, and gives each value back as [`Log::record`] does. They wait
+    /// for the disk together.
+    ///
+    /// # Errors
+    /// Those of [`Log::append`], each for itself: the value of an entry that failed is dropped.
+    pub fn record_all<T>(&self, entries: Vec<(Entry, T)>) -> Vec<Result<Recorded<T>, LogError>> {
+        let (entries, values): (Vec<Entry>, Vec<T>) = entries.into_iter().unzip();
+        let shared = &self.inner.shared;
+        let positions = self.inner.sequencer.append_all(&entries, &shared.view, &shared.publisher);
+        values.into_iter().zip(positions).map(|(value, position)| Ok(Recorded::new(value, position?))).collect()
+    }
+
     /// How many entries the log has.
     #[must_use]
     pub fn size(&self) -> u64 {

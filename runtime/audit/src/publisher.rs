@@ -2,7 +2,7 @@
 //!
 //! It is off the path of an append. An entry is safe in the journal, and the checkpoint that covers
 //! it in the lock, before the publisher hears of it; tiles are written from memory, and made
-//! durable when the journal needs its room back.
+//! durable when a half of the journal is full, which the other half bridges.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -16,7 +16,7 @@ use crate::view::{Recent, View};
 
 /// The least time between two publications of a busy log. Without it a lone writer would have its
 /// partial bundle written out after every entry.
-const PAUSE: Duration = Duration::from_millis(20);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// What the appenders and the publisher tell each other.
 #[derive(Debug)]
@@ -64,12 +64,23 @@ impl Publisher {
         desk.ended && !desk.stop || desk.error.is_some()
     }
 
-    /// Waits until everything that was committed before the call is durable in the tiles.
-    pub(crate) fn flush(&self) -> Result<(), LogError> {
+    /// Asks that everything that was committed before the call is made durable in the tiles; what is given is waited for
+    /// with [`Self::flushed`].
+    pub(crate) fn ask_flush(&self) -> u64 {
         let mut desk = self.desk();
         desk.flush_asked += 1;
-        let ticket = desk.flush_asked;
         self.bell.notify_all();
+        desk.flush_asked
+    }
+
+    /// Waits until everything that was committed before the call is durable in the tiles.
+    pub(crate) fn flush(&self) -> Result<(), LogError> {
+        self.flushed(self.ask_flush())
+    }
+
+    /// Waits until what was asked for is durable in the tiles.
+    pub(crate) fn flushed(&self, ticket: u64) -> Result<(), LogError> {
+        let mut desk = self.desk();
         while desk.flush_done < ticket && !desk.ended {
             desk = self.bell.wait(desk).unwrap_or_else(PoisonError::into_inner);
         }

@@ -47,7 +47,7 @@ pub(crate) fn recover(layout: &Layout, trust: &Trust) -> Result<Recovered, LogEr
     journal.reset()?;
     let last = locked.size().checked_sub(1).map(|last| view.entry(last)).transpose()?;
     let sealed = last.is_some_and(|last| Entry::parse(&last).is_ok_and(|entry| entry.kind() == SEAL_KIND));
-    let desk = Desk { lock, journal, edge: view.recent().edge.clone(), sealed };
+    let desk = Desk { lock, journal, edge: view.recent().edge.clone(), sealed, flushed: 0 };
     Ok(Recovered { desk, tiles, view })
 }
 

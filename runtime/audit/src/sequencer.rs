@@ -83,6 +83,8 @@ pub(crate) struct Desk {
     pub(crate) edge: Edge,
     /// Whether the last entry seals the log.
     pub(crate) sealed: bool,
+    /// The publisher's ticket for the half of the journal that was left last; 0 while none was.
+    pub(crate) flushed: u64,
 }
 
 /// The sequencer of an open log.
@@ -124,23 +126,44 @@ impl Sequencer {
 
     /// Appends; see [`crate::Log::append`].
     pub(crate) fn append(&self, entry: &Entry, view: &View, publisher: &Publisher) -> Result<Position, LogError> {
+        let (leaf, slot) = self.enqueue(&mut self.queue(), entry)?;
+        self.outcome(&slot, leaf, view, publisher)
+    }
+
+    /// Appends several entries, in order, from one thread: they wait together, and mostly share a batch.
+    pub(crate) fn append_all(
+        &self,
+        entries: &[Entry],
+        view: &View,
+        publisher: &Publisher,
+    ) -> Vec<Result<Position, LogError>> {
+        let slots: Vec<Result<_, LogError>> = {
+            let mut queue = self.queue();
+            entries.iter().map(|entry| self.enqueue(&mut queue, entry)).collect()
+        };
+        // The queue is first in, first out: nobody is asked to lead before those in front of it were answered.
+        slots.into_iter().map(|slot| slot.and_then(|(leaf, slot)| self.outcome(&slot, leaf, view, publisher))).collect()
+    }
+
+    fn enqueue(&self, queue: &mut Queue, entry: &Entry) -> Result<([u8; 32], Arc<Slot>), LogError> {
+        if queue.stopped {
+            return Err(LogError::Stopped);
+        }
+        if queue.sealed {
+            return Err(LogError::Sealed);
+        }
         let leaf = leaf_hash(entry.bytes());
         let slot = Arc::new(Slot { word: Mutex::new(Word::Wait), bell: Condvar::new() });
-        {
-            let mut queue = self.queue();
-            if queue.stopped {
-                return Err(LogError::Stopped);
-            }
-            if queue.sealed {
-                return Err(LogError::Sealed);
-            }
-            queue.sealed = entry.kind() == SEAL_KIND;
-            queue.waiting.push_back(Waiting { entry: entry.bytes().into(), leaf, slot: Arc::clone(&slot) });
-            if !queue.led {
-                queue.led = true;
-                slot.tell(Word::Lead);
-            }
+        queue.sealed = entry.kind() == SEAL_KIND;
+        queue.waiting.push_back(Waiting { entry: entry.bytes().into(), leaf, slot: Arc::clone(&slot) });
+        if !queue.led {
+            queue.led = true;
+            slot.tell(Word::Lead);
         }
+        Ok((leaf, slot))
+    }
+
+    fn outcome(&self, slot: &Slot, leaf: [u8; 32], view: &View, publisher: &Publisher) -> Result<Position, LogError> {
         loop {
             match slot.wait() {
                 Word::Wait => {}
@@ -217,9 +240,11 @@ impl Sequencer {
             put_entry(&mut payload, &waiting.entry);
         }
         if !desk.journal.fits(payload.len()) {
-            // Fatal on failure: a record may only be overwritten once its tiles are durable.
-            publisher.flush()?;
-            desk.journal.rewind();
+            // Fatal on failure: a record may only be overwritten once its tiles are durable. That was asked for when the
+            // other half was left, and is over by now on any but the slowest disks.
+            publisher.flushed(desk.flushed)?;
+            desk.journal.turn();
+            desk.flushed = publisher.ask_flush();
         }
         let before = view.recent().checkpoint.clone();
         let mut full: Vec<FullTile> = Vec::new();

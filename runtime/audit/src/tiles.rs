@@ -113,13 +113,19 @@ impl Writer {
 
     /// Writes a tile. A full one makes the partial ones before it superfluous; they go with the next
     /// flush, not before: until then a power failure may take the full one away.
+    ///
+    /// Of one tile only the widest has to become durable: it holds what the narrower ones do, and the
+    /// journal keeps all of it until then.
     pub(crate) fn put(&mut self, kind: Kind, number: u64, width: u64, bytes: &[u8]) -> Result<(), LogError> {
         let target = self.public.join(path(kind, number, width));
+        let mut partial = self.public.join(path(kind, number, WIDTH)).into_os_string();
+        partial.push(".p");
+        let partial = PathBuf::from(partial);
+        self.dirty_files.retain(|file| !file.starts_with(&partial));
         self.write(&target, bytes)?;
         if width == WIDTH {
-            let mut partial = target.into_os_string();
-            partial.push(".p");
-            self.superfluous.push(PathBuf::from(partial));
+            self.dirty_folders.remove(&partial);
+            self.superfluous.push(partial);
         }
         Ok(())
     }

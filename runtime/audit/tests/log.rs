@@ -279,3 +279,70 @@ fn handles_go_between_threads() {
     both::<yunei_audit::Archive>();
     both::<yunei_audit::Recorded<u8>>();
 }
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for item in fs::read_dir(from).unwrap() {
+        let item = item.unwrap();
+        let target = to.join(item.file_name());
+        if item.path().is_dir() {
+            copy(&item.path(), &target);
+        } else if fs::copy(item.path(), target).is_err() {
+            // The publisher renames what it writes while we read.
+            assert!(item.file_name().to_string_lossy().ends_with(".new"));
+        }
+    }
+}
+
+#[test]
+fn the_halves_of_the_journal_bridge_each_other_wherever_the_power_goes() {
+    let (home, _dir, log) = new_log();
+    let long = |n: u64| {
+        let text = "字".repeat(18_000);
+        Entry::new("run/released", 1_763_900_000_000 + n as i64, map(json!({ "run": format!("r{n}"), "text": text })))
+            .unwrap()
+    };
+    // 60 entries of 54 KB are three quarters of a half: the halves are turned again and again, at another place each time.
+    for round in 0..9_u64 {
+        let entries: Vec<_> = (round * 60..(round + 1) * 60).map(|n| (long(n), n)).collect();
+        for (recorded, n) in log.record_all(entries).into_iter().zip(round * 60..) {
+            let recorded = recorded.unwrap();
+            assert_eq!((*recorded.get(), recorded.position().index()), (n, n));
+        }
+        // What a killed process leaves: the files as they are, whatever the publisher was about to do.
+        let left = home.path().join(format!("left{round}"));
+        copy(&home.path().join("log"), &left);
+        let reopened = Log::open(&left, key()).unwrap();
+        assert_eq!(reopened.size(), (round + 1) * 60);
+        assert_eq!(reopened.entry(round * 60 + 59).unwrap(), long(round * 60 + 59));
+        reopened.append(long(9_999)).unwrap();
+        drop(reopened);
+        assert_eq!(verify(&left).unwrap().size(), (round + 1) * 60 + 1);
+        fs::remove_dir_all(left).unwrap();
+    }
+}
+
+#[test]
+fn entries_of_one_thread_and_of_others_all_stand_where_they_were_told() {
+    let (_home, dir, log) = new_log();
+    std::thread::scope(|scope| {
+        for thread in 0..4_u64 {
+            let log = &log;
+            scope.spawn(move || {
+                for round in 0..5_u64 {
+                    let numbers = (0..150).map(|n| thread * 10_000 + round * 1_000 + n);
+                    let told = log.record_all(numbers.clone().map(|n| (entry(n), n)).collect());
+                    let mut last = None;
+                    for recorded in told {
+                        let recorded = recorded.unwrap();
+                        assert!(last < Some(recorded.position().index()), "in their order");
+                        last = Some(recorded.position().index());
+                        assert_eq!(log.entry(recorded.position().index()).unwrap(), entry(*recorded.get()));
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(log.record_all::<()>(Vec::new()).len(), 0);
+    assert_eq!(verify(&dir).unwrap().size(), 4 * 5 * 150);
+}
