@@ -25,6 +25,7 @@ mod issuers;
 pub mod measure;
 mod pairs;
 mod question;
+mod recorder;
 mod recover;
 mod source;
 mod spell;
@@ -54,7 +55,7 @@ use standing::{Asked, Standing, not_verification};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use writer::{Ask, ConsentUse, Permit, Reply};
-use yunei_audit::{Receipt, Recorded, commitment};
+use yunei_audit::{Receipt, commitment};
 use yunei_policy::verification::consent::{Covered, check_consent, missing};
 use yunei_policy::words::UnitKind;
 use yunei_policy::{Refusal, Refused};
@@ -391,13 +392,7 @@ impl Steps<'_> {
             return Err(stopped());
         }
         let text = serde_json::to_string(&body).map_err(|_| failed())?;
-        let (recorded, receipt): (Recorded<Answer>, Receipt) = tokio::task::spawn_blocking(move || {
-            let recorded = log.record(entry, answer)?;
-            let receipt = log.receipt(recorded.position(), body)?;
-            Ok::<_, yunei_audit::LogError>((recorded, receipt))
-        })
-        .await
-        .map_err(|_| failed())??;
+        let (recorded, receipt) = self.domain.verifying.recorder().record(log, entry, answer, body).await?;
         let (answer, position) = recorded.into_parts();
         let run = permit.id().to_owned();
         permit.answered(answer == Answer::Match, canary, text, position.index());

@@ -1,5 +1,6 @@
 //! What a domain keeps for its verifications: the newest picture of the registry, the writer, its secrets.
 
+use super::recorder::Recorder;
 use super::standing::Standing;
 use super::writer::Writer;
 use super::{cut, subject_parts};
@@ -7,7 +8,7 @@ use crate::digest::sha256_parts;
 use crate::domain::{Caller, Credential, Domain};
 use crate::error::DomainError;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use tokio::sync::OnceCell;
 use yunei_policy::words::UnitKind;
 
@@ -17,6 +18,7 @@ pub(crate) struct Verifying {
     standing: RwLock<Option<Arc<Standing>>>,
     renewing: tokio::sync::Mutex<()>,
     writer: OnceCell<Writer>,
+    recorder: OnceLock<Recorder>,
     turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
@@ -28,6 +30,7 @@ impl Verifying {
             standing: RwLock::new(None),
             renewing: tokio::sync::Mutex::new(()),
             writer: OnceCell::new(),
+            recorder: OnceLock::new(),
             turns: Mutex::default(),
         }
     }
@@ -76,6 +79,11 @@ impl Verifying {
             Writer::start(domain.store.clone(), rules, domain.now())
         };
         self.writer.get_or_try_init(start).await
+    }
+
+    /// Who puts the answers into the log; started with the first one.
+    pub(super) fn recorder(&self) -> &Recorder {
+        self.recorder.get_or_init(Recorder::start)
     }
 
     /// Returns when everything that is over is written.
