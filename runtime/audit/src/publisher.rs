@@ -15,8 +15,8 @@ use crate::tree::{Edge, FullTile, WIDTH};
 use crate::view::{Recent, View};
 
 /// The least time between two publications of a busy log. Without it a lone writer would have its
-/// partial bundle written out after every entry.
-const PAUSE: Duration = Duration::from_millis(50);
+/// partial bundle written out after every entry, and a busy one its widest many times over.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// What the appenders and the publisher tell each other.
 #[derive(Debug)]

@@ -555,11 +555,8 @@ pub struct Verification {
     pub serial: Option<String>,
     /// Whether it was given before, under the same serial number.
     pub repeated: bool,
-    /// The receipt.
-    #[schema(value_type = Object)]
-    pub receipt: Value,
     /// The receipt as text, for `yunei receipt verify`.
-    pub proof: String,
+    pub receipt: String,
 }
 
 /// Budgets.

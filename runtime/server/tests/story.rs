@@ -73,7 +73,7 @@ async fn from_an_empty_home_to_a_release_and_a_verification() {
     };
     let yes: Value = business.post("/v1/verifications", &ask(city)).await.unwrap();
     assert_eq!(yes["answer"], "match");
-    let proof = Receipt::parse(yes["proof"].as_str().unwrap().as_bytes()).unwrap();
+    let proof = Receipt::parse(yes["receipt"].as_str().unwrap().as_bytes()).unwrap();
     proof.verify(&house.domain.verifying_key()).unwrap();
     let wrong = common::engine::CITIES.iter().find(|c| **c != city).unwrap();
     let no: Value = business.post("/v1/verifications", &ask(wrong)).await.unwrap();

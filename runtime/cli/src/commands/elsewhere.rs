@@ -17,9 +17,8 @@ pub(crate) async fn verify(
         "product": request.product, "identity": request.identity, "claim": request.claim, "claims": request.claims,
         "purpose": request.purpose, "scene": request.scene, "serial": request.serial, "consent": request.consent,
     });
-    let mut answer: Value = remote.client.post("/v1/verifications", &body).await?;
-    let proof = answer.as_object_mut().and_then(|fields| fields.remove("proof"));
-    if let (Some(receipt), Some(text)) = (receipt, proof.as_ref().and_then(Value::as_str)) {
+    let answer: Value = remote.client.post("/v1/verifications", &body).await?;
+    if let (Some(receipt), Some(text)) = (receipt, answer["receipt"].as_str()) {
         receipt.finish(text.as_bytes())?;
     }
     if context.term.is_json() {

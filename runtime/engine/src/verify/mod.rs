@@ -144,12 +144,13 @@ pub struct VerifyAnswer {
 }
 
 impl VerifyAnswer {
-    /// The envelope as JSON. It is as long for one answer as for another.
+    /// The envelope as JSON, with the receipt as the text that `yunei receipt verify` takes. It is as long for one answer
+    /// as for another.
     pub fn to_json(&self) -> Value {
         json!({
             "verification": self.run, "answer": self.answer.as_str(), "charged": self.charged,
             "pad": pad(self.answer, self.charged), "as_of": self.as_of, "serial": self.serial,
-            "repeated": self.repeated, "receipt": self.receipt.to_json(),
+            "repeated": self.repeated, "receipt": self.receipt.to_string(),
         })
     }
 }

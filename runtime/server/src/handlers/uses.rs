@@ -360,7 +360,6 @@ async fn answered(app: &App, call: &Call, new: NewVerification) -> Result<Value,
     let answer = app.domain.verify(&request).await?;
     let mut document = answer.to_json();
     document["product"] = request.product.into();
-    document["proof"] = answer.receipt.to_string().into();
     Ok(document)
 }
 
