@@ -192,7 +192,7 @@ impl Raw {
 }
 
 /// The thirteen elements, complete.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Elements {
     /// 1 资源分类.
     pub category: Category,

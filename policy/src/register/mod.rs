@@ -83,7 +83,7 @@ struct CalendarFile {
 }
 
 /// What somebody has to do in time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
     /// Tell everything that is missing of a submission (一次性告知).
@@ -105,7 +105,7 @@ pub enum Step {
 }
 
 /// Whether something that holds for a time does so now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Holding {
     /// It holds.

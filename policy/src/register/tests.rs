@@ -69,8 +69,8 @@ fn settings_out_of_their_bounds_are_refused_all_at_once() {
     assert_eq!(codes("model = 10", "model = 0"), ["rules/out-of-range"]);
     assert_eq!(codes("\"YN\"", "\"Y-N\""), ["rules/prefix"]);
     assert_eq!(codes("\"2026-10-01\"", "\"2026-10-32\""), ["calendar/date"]);
-    assert_eq!(codes("required = false", "required = 1"), ["rules/malformed"]);
-    assert_eq!(codes("required = false", "needed = true"), ["rules/malformed"]);
+    assert_eq!(codes("required = true", "required = 1"), ["rules/malformed"]);
+    assert_eq!(codes("required = true", "needed = true"), ["rules/malformed"]);
     let both = SHIPPED.replace("years = 3 ", "years = 0 ").replace("offset_minutes = 480", "offset_minutes = 900");
     assert_eq!(RegisterRules::parse(&both).unwrap_err().codes(), ["rules/out-of-range", "calendar/offset"]);
     let long = format!("{SHIPPED}\n#{}", "x".repeat(MAX_REGISTER_BYTES));

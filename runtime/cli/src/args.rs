@@ -199,6 +199,10 @@ pub(crate) enum GrantCommand {
         /// At most how many uses.
         #[arg(long)]
         max_runs: Option<u64>,
+        /// The document of the agreement that it rests on, recorded by its digest for as long as the grant lasts, at most
+        /// five years. Without it the grant bears no use until `agreement` records one.
+        #[arg(long, value_name = "FILE")]
+        agreement: Option<PathBuf>,
     },
     /// Lists them.
     List,
@@ -228,9 +232,9 @@ pub(crate) enum BudgetCommand {
     Show {
         /// The product: what is left in its budgets, and about how many more runs like its own that is.
         product: Option<String>,
-        /// The institution that would run it.
-        #[arg(long = "for", value_name = "INSTITUTION", default_value = "operator")]
-        institution: String,
+        /// The institution that would run it: operator on a home here, whoever asks on a server.
+        #[arg(long = "for", value_name = "INSTITUTION")]
+        institution: Option<String>,
     },
 }
 

@@ -34,13 +34,13 @@ fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> u8 {
-    if let Command::Demo { rows, keep } = cli.command {
-        return demo::story::run(rows, keep, cli.lang, cli.json).await;
+    if let (Command::Demo { rows, keep }, false) = (&cli.command, cli.remote.is_named()) {
+        return demo::story::run(*rows, keep.clone(), cli.lang, cli.json).await;
     }
     let (term, remote) = (Term::stdout(cli.lang, cli.json), cli.remote);
     let mut context = Context { home: cli.home, actor: cli.actor, remote, term };
     let outcome: Outcome = match cli.command {
-        Command::Demo { .. } => Ok(()),
+        Command::Demo { .. } => context.here("演示自己建立一个域", "the demo makes a home of its own"),
         Command::Init { name, rules } => commands::home::init(&mut context, &name, rules.as_deref()).await,
         Command::Serve(args) => commands::serve::serve(&mut context, args).await,
         Command::Token(command) => commands::credentials::token(&mut context, command).await,

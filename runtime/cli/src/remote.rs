@@ -87,9 +87,14 @@ impl Profile {
 }
 
 impl RemoteArgs {
+    /// Whether a server is named at all.
+    pub(crate) fn is_named(&self) -> bool {
+        self.server.is_some() || self.profile.is_some()
+    }
+
     /// The server to work on; `None` where the home here is meant.
     pub(crate) fn open(&self, lang: Lang) -> Result<Option<Remote>, DomainError> {
-        if self.server.is_none() && self.profile.is_none() {
+        if !self.is_named() {
             return Ok(None);
         }
         let profile = match self.profile.clone().or_else(Profile::usual) {

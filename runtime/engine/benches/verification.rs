@@ -234,7 +234,11 @@ async fn town(folder: &Path, subjects: u64) -> Domain {
             until_millis: now + 86_400_000,
             max_runs: None,
         };
-        domain.add_grant("authority", &grant).await.unwrap();
+        let agreement = yunei_engine::registry::Agreement {
+            digest: yunei_engine::registry::Digest::of(b"agreement"),
+            term: yunei_policy::register::Term { from_millis: now, until_millis: now + 86_400_000 },
+        };
+        domain.grant_under("authority", &grant, agreement).await.unwrap();
     }
     let start = Instant::now();
     let view = domain.build_index("authority", "free", |_, _| {}).await.unwrap();

@@ -236,6 +236,10 @@ async fn policies_are_changed_by_the_authority_at_once() {
     );
     assert_eq!(codes(domain.change_policies("operator", &closed).await), ["authorise/role"]);
     assert_eq!(codes(domain.change_policies("authority", "permit (").await), ["policies/malformed"]);
+    // A set under which nobody could put another into force would close the domain for good.
+    for lockout in ["", "permit (principal, action == Action::\"Connect\", resource);"] {
+        assert_eq!(codes(domain.change_policies("authority", lockout).await), ["policies/lockout"]);
+    }
     let size = domain.log().size();
     domain.change_policies("authority", &closed).await.unwrap();
     assert_eq!(domain.log().entry(size).unwrap().kind(), "policies.changed");

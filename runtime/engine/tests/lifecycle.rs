@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use yunei_engine::domain::SubjectQuery;
-use yunei_engine::registry::{Digest, Outcome, RequestKind, Subject};
+use yunei_engine::registry::{Agreement, Digest, Outcome, RequestKind, Subject};
 use yunei_engine::{Clock, Domain, DomainError, GrantRequest};
 use yunei_policy::Text;
 use yunei_policy::register::{Holding, Step, Term};
@@ -24,11 +24,12 @@ fn codes(error: &DomainError) -> Vec<&'static str> {
     error.reasons().iter().map(|r| r.code()).collect()
 }
 
-/// A domain whose settings demand what a holder and an agreement are needed for.
-async fn strict(world: World, now: Arc<AtomicI64>) -> (tempfile::TempDir, Domain) {
+/// The same home where a holder's silence is consent, and a use needs no agreement.
+async fn lenient(world: World, now: Arc<AtomicI64>) -> (tempfile::TempDir, Domain) {
     let settings = world.folder.path().join("home/policy/register.toml");
     let text = std::fs::read_to_string(&settings).unwrap();
-    std::fs::write(&settings, text.replacen("required = false", "required = true", 1)).unwrap();
+    assert_eq!(text.matches("required = true").count(), 2);
+    std::fs::write(&settings, text.replace("required = true", "required = false")).unwrap();
     reopened(world, now).await
 }
 
@@ -59,7 +60,7 @@ async fn grant(domain: &Domain, product: &str) -> String {
         until_millis: domain.now() + 4_000 * DAY,
         max_runs: None,
     };
-    domain.add_grant("authority", &request).await.unwrap()
+    domain.grant_under("authority", &request, common::agreement(domain.now())).await.unwrap()
 }
 
 async fn run(domain: &Domain, product: &str) -> Result<yunei_engine::RunAnswer, DomainError> {
@@ -74,7 +75,7 @@ async fn run(domain: &Domain, product: &str) -> Result<yunei_engine::RunAnswer, 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_product_needs_the_consent_of_every_holder() {
-    let (folder, domain) = strict(World::new(60).await, Arc::new(AtomicI64::new(NOW))).await;
+    let (folder, domain) = reopened(World::new(60).await, Arc::new(AtomicI64::new(NOW))).await;
     let (domain, folder) = (&domain, folder.path());
     domain.submit_product("operator", &product(folder, "p", "")).await.unwrap();
     let refused = domain.set_product_state("authority", "p", State::Approved).await.unwrap_err();
@@ -107,14 +108,24 @@ async fn a_product_needs_the_consent_of_every_holder() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_silence_is_consent_a_refusal_is_one() {
-    let world = World::new(60).await;
-    let (domain, folder) = (&world.domain, world.folder.path());
+    let (folder, domain) = lenient(World::new(60).await, Arc::new(AtomicI64::new(NOW))).await;
+    let (domain, folder) = (&domain, folder.path());
     domain.submit_product("operator", &product(folder, "p", "")).await.unwrap();
     domain.consent("holder", "p", false, "用途不明确").await.unwrap();
     let refused = domain.set_product_state("authority", "p", State::Approved).await.unwrap_err();
     assert_eq!(codes(&refused), ["authorise/consent", "holder/consent"]);
     domain.submit_product("operator", &product(folder, "q", "")).await.unwrap();
     domain.set_product_state("authority", "q", State::Approved).await.unwrap();
+    let bare = GrantRequest {
+        institution: "operator".into(),
+        product: "q".into(),
+        purposes: Vec::new(),
+        from_millis: 0,
+        until_millis: domain.now() + DAY,
+        max_runs: None,
+    };
+    domain.add_grant("authority", &bare).await.unwrap();
+    run(domain, "q").await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -196,14 +207,24 @@ async fn registrations_hold_three_years_lapse_and_are_renewed() {
 async fn agreements_last_five_years_at_most_and_block_when_they_end() {
     let now = Arc::new(AtomicI64::new(NOW));
     let world = World::new(60).await;
-    let settings = world.folder.path().join("home/policy/register.toml");
-    let text = std::fs::read_to_string(&settings).unwrap();
-    std::fs::write(&settings, text.replace("required = false", "required = true")).unwrap();
     let (folder, domain) = reopened(world, now.clone()).await;
     domain.submit_product("operator", &product(folder.path(), "p", "")).await.unwrap();
     domain.consent("holder", "p", true, "").await.unwrap();
     domain.set_product_state("authority", "p", State::Approved).await.unwrap();
-    let id = grant(&domain, "p").await;
+    let bare = GrantRequest {
+        institution: "operator".into(),
+        product: "p".into(),
+        purposes: Vec::new(),
+        from_millis: 0,
+        until_millis: domain.now() + 4_000 * DAY,
+        max_runs: None,
+    };
+    // An agreement that is none is told before anything is granted.
+    let wrong = Agreement { digest: Digest::of(b"x"), term: Term { from_millis: NOW, until_millis: NOW } };
+    let refused = domain.grant_under("authority", &bare, wrong).await.unwrap_err();
+    assert_eq!(codes(&refused), ["agreement/period"]);
+    assert!(domain.grants().await.unwrap().is_empty());
+    let id = domain.add_grant("authority", &bare).await.unwrap();
     assert_eq!(codes(&run(&domain, "p").await.unwrap_err()), ["authorise/agreement"]);
     let digest = Digest::of("安全承诺书、开放利用协议".as_bytes());
     let five_years = (5 * 365 + 1) * DAY;
@@ -225,7 +246,7 @@ async fn agreements_last_five_years_at_most_and_block_when_they_end() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_due_is_listed_and_what_is_overdue() {
     let now = Arc::new(AtomicI64::new(NOW));
-    let (folder, domain) = strict(World::new(60).await, now.clone()).await;
+    let (folder, domain) = reopened(World::new(60).await, now.clone()).await;
     domain.submit_product("operator", &product(folder.path(), "p", "")).await.unwrap();
     std::fs::write(
         folder.path().join("m.wat"),

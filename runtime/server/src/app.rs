@@ -9,6 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Semaphore;
 use yunei_engine::Domain;
 
+/// In what steps the bytes of bodies are counted.
+pub(crate) const BODY_UNIT: usize = 64 << 10;
+
 /// The state of a server.
 pub(crate) struct App {
     pub(crate) domain: Arc<Domain>,
@@ -18,6 +21,10 @@ pub(crate) struct App {
     pub(crate) metrics: Metrics,
     pub(crate) requests: Semaphore,
     pub(crate) verifications: Semaphore,
+    /// The bytes of long bodies that may be held, in units of [`BODY_UNIT`].
+    pub(crate) bodies: Arc<Semaphore>,
+    /// What reads the whole log or the whole of a dataset beside the runs: little of it at once.
+    pub(crate) heavy: Arc<Semaphore>,
     stopping: AtomicBool,
 }
 
@@ -30,6 +37,8 @@ impl App {
             metrics: Metrics::new(),
             requests: Semaphore::new(limits.requests),
             verifications: Semaphore::new(limits.verifications),
+            bodies: Arc::new(Semaphore::new(limits.bodies / BODY_UNIT)),
+            heavy: Arc::new(Semaphore::new(limits.runs)),
             stopping: AtomicBool::new(false),
             domain,
             config,

@@ -34,7 +34,13 @@ impl Form {
 
     /// The form that the client likes best; `None` where it takes none of them (RFC 9110, 12.5.1).
     pub(crate) fn negotiate(headers: &HeaderMap) -> Option<Self> {
-        choose(headers.get_all(header::ACCEPT).iter(), &Self::ALL.map(Form::media_type)).map(|at| Self::ALL[at])
+        Self::of(headers, &Self::ALL)
+    }
+
+    /// The same, of some forms.
+    pub(crate) fn of(headers: &HeaderMap, forms: &[Self]) -> Option<Self> {
+        let offers: Vec<&str> = forms.iter().map(|form| form.media_type()).collect();
+        choose(headers.get_all(header::ACCEPT).iter(), &offers).and_then(|at| forms.get(at).copied())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The way of every request: room, who it is, whether it may, its body under a limit and a deadline; then its handler, in
 //! a task of its own, so that a client that goes away leaves nothing half done.
 
-use crate::app::{App, Connection};
+use crate::app::{App, BODY_UNIT, Connection};
 use crate::content::language;
 use crate::problem::Problem;
 use crate::route::{Access, Route};
@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, hea
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
 use yunei_engine::domain::{Caller, Credential};
 use yunei_policy::authorise::Action;
 use yunei_policy::{Lang, Refusal};
@@ -31,6 +32,8 @@ pub(crate) struct Call {
     uri: Uri,
     parameters: Vec<(String, String)>,
     body: Bytes,
+    /// The room that the body takes; given back when the request is done.
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 impl Call {
@@ -152,8 +155,8 @@ async fn enter(app: &Arc<App>, route: &'static Route, mut request: Request<Body>
         Err(_) => return Err(Problem::no_route()),
     };
     let (parts, body) = request.into_parts();
-    let body = read_body(app, route, &parts.headers, body).await?;
-    Ok(Call { caller, credential, lang, headers: parts.headers, uri: parts.uri, parameters, body })
+    let (body, _room) = read_body(app, route, &parts.headers, body).await?;
+    Ok(Call { caller, credential, lang, headers: parts.headers, uri: parts.uri, parameters, body, _room })
 }
 
 fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
@@ -170,7 +173,12 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     if scheme.eq_ignore_ascii_case("bearer") { Ok(secret.trim()) } else { Err(missing()) }
 }
 
-async fn read_body(app: &App, route: &Route, headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+async fn read_body(
+    app: &App,
+    route: &Route,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Problem> {
     let too_large = || {
         Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -191,9 +199,16 @@ async fn read_body(app: &App, route: &Route, headers: &HeaderMap, body: Body) ->
     if announced.is_some_and(|length: u64| length > route.most as u64) {
         return Err(too_large());
     }
+    // Room for what is announced; for the most that it may be where nothing is. Small bodies need none: they are as many
+    // as the requests at most, and long ones that come slowly must not keep them out.
+    let length = announced.and_then(|length| usize::try_from(length).ok()).unwrap_or(route.most).min(route.most);
+    let room = match u32::try_from(length.div_ceil(BODY_UNIT)).map_err(|_| too_large())? {
+        0 | 1 => None,
+        units => Some(Arc::clone(&app.bodies).try_acquire_many_owned(units).map_err(|_| Problem::busy(1))?),
+    };
     let read = Limited::new(body, route.most).collect();
     match tokio::time::timeout(app.config.limits.body, read).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Ok(collected)) => Ok((collected.to_bytes(), room)),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) => Err(Problem::malformed("input/broken", "请求体不完整", "the body broke off")),
         Err(_) => Err(Problem::new(

@@ -18,6 +18,7 @@ mod problem;
 pub mod route;
 pub mod schema;
 mod serve;
+mod spool;
 mod stream;
 mod tls;
 

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 
-use crate::handlers::{admin, catalogue, health, proof, standing, uses};
+use crate::handlers::{admin, catalogue, health, log, office, proof, requests, standing, uses, verification};
 
 /// The description as it is built from the annotations; [`text`] completes it.
 #[derive(OpenApi)]
@@ -27,14 +27,23 @@ use crate::handlers::{admin, catalogue, health, proof, standing, uses};
         standing::product, standing::grant, standing::institution, standing::history, standing::releases,
         admin::tokens, admin::issue_token, admin::revoke_token, admin::keys, admin::add_key, admin::retire_key,
         admin::policies, admin::change_policies,
-        uses::runs, uses::run, uses::run_status, uses::result, uses::receipt, uses::verify, uses::budgets,
-        proof::entries, proof::entry, proof::checkpoint,
+        uses::runs, uses::run, uses::run_status, uses::result, uses::receipt, uses::budgets, uses::product_budget,
+        verification::verify, verification::batch, verification::alarms, verification::resume, verification::asked,
+        verification::index, verification::audit_index, verification::issuers, verification::add_issuer,
+        verification::issuer_state,
+        office::registers, office::dcat, office::lapsing, office::due, office::renew_dataset, office::renew_product,
+        office::agreement, office::consents, office::consent, office::decline_reasons, office::decline, office::admit,
+        requests::list, requests::one, requests::file, requests::extend, requests::answer,
+        log::search, log::stats, log::usage, log::export, log::replayable, log::replay,
+        proof::entries, proof::entry, proof::inclusion, proof::consistency, proof::checkpoint,
     ),
     components(schemas(crate::schema::Problem, crate::schema::Refusal)),
     tags(
         (name = "service", description = "服务 · The service itself"),
         (name = "catalogue", description = "目录、模型、产品 · Datasets, models, products"),
         (name = "grants", description = "授权 · Grants"),
+        (name = "registers", description = "登记、时限、退回 · Registers, deadlines, declines"),
+        (name = "requests", description = "数据主体的请求 · Requests of data subjects"),
         (name = "uses", description = "使用与核验 · Runs, verifications, budgets"),
         (name = "institutions", description = "机构与策略 · Institutions and policies"),
         (name = "credentials", description = "凭据 · Tokens and keys"),
@@ -122,7 +131,7 @@ fn complete(method: &str, path: &str, responses: &mut Map<String, Value>) {
         add("413", "The body is too large.");
         add("415", "The body is not application/json.");
     }
-    if path.ends_with("/result") || path == "/v1/runs" {
+    if path.ends_with("/result") || path.ends_with("/usage") || path == "/v1/runs" {
         add("406", "The result can not be given in the form asked for.");
     }
 }

@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::content::language;
 use crate::gate::{self, Answer, Call};
-use crate::handlers::{admin, catalogue, health, proof, standing, uses};
+use crate::handlers::{admin, catalogue, health, log, office, proof, requests, standing, uses, verification};
 use crate::serve;
 use axum::Router;
 use axum::body::Body;
@@ -47,6 +47,8 @@ pub struct Route {
 const SMALL: usize = 64 << 10;
 /// Catalogue entries, manifests of products, policies.
 const TEXT: usize = 2 << 20;
+/// A thousand subjects with their consents.
+const BATCH: usize = 8 << 20;
 /// A module of at most 8 MiB in base64, its manifest and its envelope.
 const MODULE: usize = 12 << 20;
 
@@ -86,6 +88,7 @@ static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| {
         "POST" "/v1/datasets/{id}/versions/{number}/state" Needs(Suspend), SMALL, standing::version;
         "POST" "/v1/datasets/{id}/versions/{number}/withdrawal" Needs(WithdrawDataset), SMALL, standing::withdraw_version;
         "POST" "/v1/datasets/{id}/epochs" Needs(OpenEpoch), 0, catalogue::open_epoch;
+        "POST" "/v1/datasets/{id}/registration" Needs(Renew), 0, office::renew_dataset;
 
         "GET" "/v1/models" Needs(ReadCatalogue), 0, catalogue::models;
         "POST" "/v1/models" Needs(SubmitModel), MODULE, catalogue::submit_model;
@@ -98,16 +101,40 @@ static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| {
         "POST" "/v1/products/check" Needs(ReadCatalogue), TEXT, catalogue::check_product;
         "GET" "/v1/products/{id}" Needs(ReadCatalogue), 0, catalogue::product;
         "POST" "/v1/products/{id}/state" Needs(Suspend), SMALL, standing::product;
+        "GET" "/v1/products/{id}/budget" Needs(ReadBudget), 0, uses::product_budget;
+        "GET" "/v1/products/{id}/consents" Needs(ReadRegister), 0, office::consents;
+        "POST" "/v1/products/{id}/consents" Needs(Consent), SMALL, office::consent;
+        "POST" "/v1/products/{id}/registration" Needs(Renew), 0, office::renew_product;
+        "POST" "/v1/products/{id}/index" Needs(ReadAudit), 0, verification::index;
+        "POST" "/v1/products/{id}/index/audit" Needs(ReadAudit), SMALL, verification::audit_index;
 
         "GET" "/v1/grants" Needs(ReadGrant), 0, admin::grants;
         "POST" "/v1/grants" Needs(AddGrant), SMALL, admin::add_grant;
         "GET" "/v1/grants/{id}" Needs(ReadGrant), 0, admin::grant;
         "POST" "/v1/grants/{id}/state" Needs(Suspend), SMALL, standing::grant;
+        "PUT" "/v1/grants/{id}/agreement" Needs(Renew), SMALL, office::agreement;
+
+        "GET" "/v1/registers" Needs(ReadRegister), 0, office::registers;
+        "GET" "/v1/registers/dcat" Needs(ReadRegister), 0, office::dcat;
+        "GET" "/v1/registers/lapsing" Needs(ReadRegister), 0, office::lapsing;
+        "GET" "/v1/due" Needs(ReadRegister), 0, office::due;
+        "GET" "/v1/declines/{kind}/{id}" Needs(ReadRegister), 0, office::decline_reasons;
+        "POST" "/v1/declines/{kind}/{id}" Needs(Decline), SMALL, office::decline;
+
+        "GET" "/v1/requests" Needs(ReadRequest), 0, requests::list;
+        "POST" "/v1/requests" Needs(FileRequest), SMALL, requests::file;
+        "GET" "/v1/requests/{id}" Needs(ReadRequest), 0, requests::one;
+        "POST" "/v1/requests/{id}/extension" Needs(AnswerRequest), SMALL, requests::extend;
+        "POST" "/v1/requests/{id}/answer" Needs(AnswerRequest), SMALL, requests::answer;
 
         "GET" "/v1/institutions" Needs(ReadInstitution), 0, admin::institutions;
         "POST" "/v1/institutions" Needs(AddInstitution), SMALL, admin::add_institution;
         "GET" "/v1/institutions/{id}" Needs(ReadInstitution), 0, admin::institution;
         "POST" "/v1/institutions/{id}/state" Needs(Suspend), SMALL, standing::institution;
+        "POST" "/v1/institutions/{id}/admission" Needs(AdmitInstitution), 0, office::admit;
+        "GET" "/v1/issuers" Needs(ReadCatalogue), 0, verification::issuers;
+        "POST" "/v1/issuers" Needs(AddInstitution), SMALL, verification::add_issuer;
+        "POST" "/v1/issuers/{id}/state" Needs(Suspend), SMALL, verification::issuer_state;
 
         "GET" "/v1/tokens" Needs(ManageCredential), 0, admin::tokens;
         "POST" "/v1/tokens" Needs(ManageCredential), SMALL, admin::issue_token;
@@ -123,11 +150,23 @@ static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| {
         "GET" "/v1/runs/{id}" Needs(ReadRun), 0, uses::run_status;
         "GET" "/v1/runs/{id}/result" Needs(ReadResult), 0, uses::result;
         "GET" "/v1/runs/{id}/receipt" Needs(ReadRun), 0, uses::receipt;
-        "POST" "/v1/verifications" Needs(Verify), SMALL, uses::verify;
+        "POST" "/v1/runs/{id}/replay" Needs(Replay), SMALL, log::replay;
+        "POST" "/v1/verifications" Needs(Verify), SMALL, verification::verify;
+        "POST" "/v1/verifications/batch" Needs(Verify), BATCH, verification::batch;
+        "GET" "/v1/verifications/alarms" Needs(ReadAudit), 0, verification::alarms;
+        "POST" "/v1/verifications/resumption" Needs(AddInstitution), SMALL, verification::resume;
+        "POST" "/v1/verifications/asked" Needs(ReadRequest), SMALL, verification::asked;
         "GET" "/v1/budgets" Needs(ReadBudget), 0, uses::budgets;
 
         "GET" "/v1/audit/entries" Needs(ReadAudit), 0, proof::entries;
         "GET" "/v1/audit/entries/{index}" Needs(ReadAudit), 0, proof::entry;
+        "GET" "/v1/audit/entries/{index}/proof" Needs(ReadAudit), 0, proof::inclusion;
+        "GET" "/v1/audit/consistency" Needs(ReadAudit), 0, proof::consistency;
+        "GET" "/v1/audit/search" Needs(ReadAudit), 0, log::search;
+        "GET" "/v1/audit/stats" Needs(ReadAudit), 0, log::stats;
+        "GET" "/v1/audit/usage" Needs(ReadAudit), 0, log::usage;
+        "GET" "/v1/audit/export" Needs(ReadAudit), 0, log::export;
+        "GET" "/v1/audit/replayable" Needs(ReadAudit), 0, log::replayable;
         "GET" "/v1/audit/history/{kind}/{id}" Needs(ReadAudit), 0, standing::history;
         "GET" "/v1/audit/releases/{kind}/{id}" Needs(ReadAudit), 0, standing::releases;
         "GET" "/v1/audit/checkpoint" Needs(Connect), 0, proof::checkpoint;

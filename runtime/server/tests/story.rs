@@ -209,6 +209,8 @@ async fn answers_are_as_described() {
         ("RunRecord", "/v1/runs"),
         ("Budget", "/v1/budgets"),
         ("Entry", "/v1/audit/entries"),
+        ("RegisterEntry", "/v1/registers"),
+        ("Consent", "/v1/products/by-city/consents"),
     ] {
         compare(schema, &first(authority.get(path).await.unwrap()));
     }
@@ -217,12 +219,30 @@ async fn answers_are_as_described() {
     compare("Whoami", &authority.get("/v1/whoami").await.unwrap());
     compare("Sample", &authority.get("/v1/datasets/people/sample").await.unwrap());
     compare("EntryPage", &authority.get("/v1/audit/entries").await.unwrap());
+    let register: Value = first(authority.get("/v1/registers").await.unwrap());
+    compare("Elements", &register["elements"]);
+    compare("Registration", &register["registration"]);
+    compare("Found", &authority.get("/v1/audit/search").await.unwrap());
+    compare("EntryStats", &authority.get("/v1/audit/stats").await.unwrap());
+    let usage: Value = authority.get("/v1/audit/usage").await.unwrap();
+    compare("UsageLine", &usage["lines"][0]);
+    compare("Consistency", &authority.get("/v1/audit/consistency?old=1").await.unwrap());
+    let report: Value =
+        authority.post(&format!("/v1/runs/{}/replay", run["id"].as_str().unwrap()), &json!({})).await.unwrap();
+    compare("ReplayReport", &report);
+    compare("Comparison", &report["comparisons"][0]);
+    compare("ProductBudget", &authority.get("/v1/products/by-city/budget?institution=operator").await.unwrap());
+    let filed = json!({ "kind": "objection", "dataset": "people", "subject": "P0000001", "details": "不同意" });
+    compare("Request", &operator.post("/v1/requests", &filed).await.unwrap());
+    compare("Due", &first(authority.get("/v1/due").await.unwrap()));
     let check: Value = operator.post("/v1/products/check", &json!({ "manifest": common::PRODUCT })).await.unwrap();
     compare("Checkup", &check);
     compare("Expected", &check["expected"][0]);
     let stop = json!({ "action": "suspend", "reason": "复核" });
     let stopped: Value = authority.post("/v1/products/by-city/state", &stop).await.unwrap();
-    compare("Stands", &stopped);
+    let mut stands = stopped.clone();
+    stands["timing"] = Value::Null;
+    compare("Stands", &stands);
     compare("Release", &stopped["releases"][0]);
     compare("Change", &first(authority.get("/v1/audit/history/product/by-city").await.unwrap()));
     let problem = get(&authority, "/v1/datasets/nothing", &[]).await;

@@ -1,12 +1,15 @@
 //! The log: reading it, metering, proofs.
 
-use super::{Context, Draft, Outcome, elsewhere, proof, replay, usage, witness};
+use super::{Context, Draft, Outcome, proof, replay, usage, witness};
 use crate::audit_args::{AuditCommand, DayArgs, FilterArgs, PeriodArg};
 use crate::term::{Column, Mark, Table, count, decimal};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 use yunei_engine::domain::{AuditLine, AuditQuery, ExportFormat, UsageLine, UsageQuery, usage_csv};
 use yunei_engine::product::PriceClass;
+
+/// Why the log's key is not replaced from afar.
+const KEYS: (&str, &str) = ("日志私钥不离开域所在的机器", "the log's private key never leaves the domain's machine");
 
 pub(crate) async fn audit(context: &mut Context, command: AuditCommand) -> Outcome {
     match command {
@@ -20,15 +23,28 @@ pub(crate) async fn audit(context: &mut Context, command: AuditCommand) -> Outco
         AuditCommand::Prove { index: Some(index), .. } => prove(context, index).await,
         AuditCommand::Prove { index: None, consistency } => consistent(context, consistency.unwrap_or(0)).await,
         AuditCommand::Verify { key, log, against } => {
+            if log.is_none() {
+                let (zh, en) = (
+                    "核对日志的人不应轻信服务器，请用 --log 指明日志副本，用 --key 指明公钥",
+                    "who checks a log does not take the server's word for it: name a copy with --log, its key with --key",
+                );
+                context.here(zh, en)?;
+            }
             proof::verify_log(context, &key, log.as_deref(), against.as_deref())
         }
-        AuditCommand::Checkpoint => proof::checkpoint(context),
+        AuditCommand::Checkpoint => proof::checkpoint(context).await,
         AuditCommand::Replay { runs, all, recorded_policy } => {
             replay::replay(context, runs, all, recorded_policy).await
         }
         AuditCommand::Witness { dir, name, listen, logs } => witness::serve(context, &dir, &name, listen, &logs).await,
-        AuditCommand::RotateKey => witness::rotate_key(context),
-        AuditCommand::EndOverlap => witness::end_overlap(context),
+        AuditCommand::RotateKey => {
+            context.here(KEYS.0, KEYS.1)?;
+            witness::rotate_key(context)
+        }
+        AuditCommand::EndOverlap => {
+            context.here(KEYS.0, KEYS.1)?;
+            witness::end_overlap(context)
+        }
     }
 }
 
@@ -50,14 +66,7 @@ impl From<FilterArgs> for AuditQuery {
 }
 
 async fn list(context: &mut Context, filter: FilterArgs, last: usize, before: Option<u64>) -> Outcome {
-    if let Some(remote) = context.server()? {
-        if before.is_some() || json!(AuditQuery::from(filter)) != json!(AuditQuery::default()) {
-            let (zh, en) = ("连接服务器时日志列表不支持筛选", "the list of a server's log takes no filter");
-            return Err(usage("input/local-only", zh, en));
-        }
-        return elsewhere::audit_list(context, &remote, last as u64).await;
-    }
-    let domain = context.domain().await?;
+    let domain = context.face().await?;
     let page = domain.audit_list(&context.actor("authority"), &filter.into(), last, before).await?;
     if context.term.is_json() {
         context.term.json(&page);
@@ -102,10 +111,7 @@ fn subject(line: &AuditLine) -> String {
 }
 
 async fn show(context: &mut Context, index: u64) -> Outcome {
-    if let Some(remote) = context.server()? {
-        return elsewhere::audit_show(context, &remote, index).await;
-    }
-    let domain = context.domain().await?;
+    let domain = context.face().await?;
     let line = domain.audit_entry(&context.actor("authority"), index).await?;
     if context.term.is_json() {
         context.term.json(&line);
@@ -116,7 +122,7 @@ async fn show(context: &mut Context, index: u64) -> Outcome {
 }
 
 async fn stats(context: &mut Context, filter: FilterArgs) -> Outcome {
-    let domain = context.domain().await?;
+    let domain = context.face().await?;
     let stats = domain.audit_stats(&context.actor("authority"), &filter.into()).await?;
     if context.term.is_json() {
         context.term.json(&stats);
@@ -152,7 +158,7 @@ async fn meter(
     let (from_millis, until_millis) = days.millis();
     let draft = csv.map(Draft::create).transpose()?;
     let query = UsageQuery { institution, product, from_millis, until_millis, period: period.into() };
-    let domain = context.domain().await?;
+    let domain = context.face().await?;
     let lines = domain.audit_usage(&context.actor("authority"), &query).await?;
     if let Some(draft) = draft {
         draft.finish(usage_csv(&lines).as_bytes())?;
@@ -209,13 +215,14 @@ async fn export(context: &mut Context, filter: FilterArgs, output: &Path) -> Out
         }
     };
     let draft = Draft::create(output)?;
-    let domain = context.domain().await?;
+    let domain = context.face().await?;
     let label = context.term.pick("导出日志", "Exporting the log").to_owned();
     let spinner = context.term.spinner(&label);
     let written = domain.audit_export(&context.actor("authority"), &filter.into(), format, draft.writer()?).await;
     spinner.done();
     let written = written?;
     draft.place()?;
+    let written = written.or_else(|| rows_of(output)).unwrap_or(0);
     if context.term.is_json() {
         context.term.json(&json!({ "file": output, "entries": written }));
         return Ok(());
@@ -226,7 +233,7 @@ async fn export(context: &mut Context, filter: FilterArgs, output: &Path) -> Out
 }
 
 async fn prove(context: &mut Context, index: u64) -> Outcome {
-    let domain = context.domain().await?;
+    let domain = context.face().await?;
     let proof = domain.audit_prove(&context.actor("authority"), index).await?;
     if context.term.is_json() {
         context.term.json(&json!({ "index": index, "proof": proof }));
@@ -237,9 +244,8 @@ async fn prove(context: &mut Context, index: u64) -> Outcome {
 }
 
 async fn consistent(context: &mut Context, old: u64) -> Outcome {
-    let domain = context.domain().await?;
+    let domain = context.face().await?;
     let (hashes, checkpoint) = domain.audit_consistency(&context.actor("authority"), old).await?;
-    let hashes: Vec<String> = hashes.iter().map(|hash| hex(hash)).collect();
     if context.term.is_json() {
         context.term.json(&json!({ "old": old, "proof": hashes, "checkpoint": checkpoint }));
         return Ok(());
@@ -248,6 +254,9 @@ async fn consistent(context: &mut Context, old: u64) -> Outcome {
     Ok(())
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// How many rows a Parquet file has.
+fn rows_of(path: &Path) -> Option<u64> {
+    let file = std::fs::File::open(path).ok()?;
+    let reader = datafusion::parquet::file::reader::SerializedFileReader::new(file).ok()?;
+    u64::try_from(datafusion::parquet::file::reader::FileReader::metadata(&reader).file_metadata().num_rows()).ok()
 }

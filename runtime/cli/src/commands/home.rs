@@ -1,7 +1,9 @@
 //! Homes, institutions, grants, budgets.
 
+use super::registers::{MAX_AGREEMENT_DAYS, digest_of};
 use super::{Context, Outcome, clock, usage};
 use crate::args::{BudgetCommand, GrantCommand, InstitutionCommand};
+use crate::face::Agreed;
 use crate::term::{Column, Mark, Table, decimal};
 use serde_json::json;
 use std::path::Path;
@@ -15,6 +17,7 @@ use yunei_policy::words::Role;
 const FIRST_TOKEN_DAYS: u32 = 90;
 
 pub(crate) async fn init(context: &mut Context, name: &str, rules: Option<&Path>) -> Outcome {
+    context.here("域建在保管它的机器上", "a home is made on the machine that keeps it")?;
     let rules = match rules {
         None => None,
         Some(path) => Some(
@@ -98,8 +101,14 @@ pub(crate) async fn institution(context: &mut Context, command: InstitutionComma
 }
 
 pub(crate) async fn grant(context: &mut Context, command: GrantCommand) -> Outcome {
+    let agreed = match &command {
+        GrantCommand::Add { agreement: Some(file), days, .. } => {
+            Some(Agreed { digest: digest_of(file)?, days: (*days).min(MAX_AGREEMENT_DAYS) })
+        }
+        _ => None,
+    };
     let domain = context.face().await?;
-    if let GrantCommand::Add { institution, product, purposes, days, max_runs } = command {
+    if let GrantCommand::Add { institution, product, purposes, days, max_runs, .. } = command {
         let now = domain.now();
         let request = GrantRequest {
             institution,
@@ -109,7 +118,7 @@ pub(crate) async fn grant(context: &mut Context, command: GrantCommand) -> Outco
             until_millis: now.saturating_add(days.saturating_mul(86_400_000)),
             max_runs,
         };
-        let id = domain.add_grant(&context.actor("authority"), &request).await?;
+        let id = domain.add_grant(&context.actor("authority"), &request, agreed).await?;
         if context.term.is_json() {
             context.term.json(&json!({ "grant": id }));
         } else {
@@ -153,8 +162,7 @@ pub(crate) async fn budget(context: &mut Context, command: BudgetCommand) -> Out
     let BudgetCommand::Show { product, institution } = command;
     let actor = context.actor("authority");
     if let Some(product) = product {
-        let domain = context.domain().await?;
-        let budget = domain.product_budget(&actor, &product, &institution).await?;
+        let budget = context.face().await?.product_budget(&actor, &product, institution.as_deref()).await?;
         if context.term.is_json() {
             context.term.json(&budget);
             return Ok(());

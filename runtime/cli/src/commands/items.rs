@@ -197,8 +197,7 @@ pub(crate) async fn product(context: &mut Context, command: ItemCommand) -> Outc
             state(context, &submission.id, submission.state);
         }
         ItemCommand::Approve { id } => {
-            let timing = domain.product_timing(&id).await?;
-            domain.set_product_state(&context.actor("authority"), &id, State::Approved).await?;
+            let timing = domain.approve_product(&context.actor("authority"), &id).await?;
             approved(context, &id, timing.as_ref());
         }
         ItemCommand::List => {

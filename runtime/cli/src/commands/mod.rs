@@ -2,7 +2,6 @@
 
 pub(crate) mod audit;
 pub(crate) mod credentials;
-mod elsewhere;
 pub(crate) mod home;
 pub(crate) mod items;
 pub(crate) mod lifecycle;
@@ -60,12 +59,17 @@ impl Context {
         }
     }
 
-    /// Opens the home's domain, for a command that works at its machine alone.
-    pub(crate) async fn domain(&self) -> Result<Domain, DomainError> {
-        if self.remote.open(self.term.lang())?.is_some() {
-            return Err(local_only());
-        }
+    /// Opens the home's domain.
+    async fn domain(&self) -> Result<Domain, DomainError> {
         Domain::open(&self.home, clock()).await
+    }
+
+    /// Refuses to work on a server, for a command that is the domain's own machine's: with the reason why.
+    pub(crate) fn here(&self, zh: &str, en: &str) -> Outcome {
+        if self.remote.is_named() {
+            return Err(local_only(zh, en));
+        }
+        Ok(())
     }
 
     /// Who acts: the institution that was named, else the one of a new home whose part this is.
@@ -92,9 +96,15 @@ impl Context {
     }
 }
 
-/// The answer of a command that a server does not offer.
-pub(crate) fn local_only() -> DomainError {
-    usage("input/local-only", "此命令只能在域所在的机器上使用", "this command works at the domain's machine alone")
+/// The answer of a command that a server does not offer, with the reason.
+fn local_only(zh: &str, en: &str) -> DomainError {
+    Refusal::new(
+        "input/local-only",
+        format!("此命令不通过服务器办理：{zh}"),
+        format!("this command does not work through a server: {en}"),
+    )
+    .hint("请去掉 --server、YUNEI_SERVER 与 --profile", "leave out --server, YUNEI_SERVER and --profile")
+    .into()
 }
 
 /// The machine's clock.

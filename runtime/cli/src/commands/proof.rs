@@ -82,7 +82,16 @@ pub(crate) fn verify_log(
 }
 
 /// Prints the newest signed checkpoint, without a lock.
-pub(crate) fn checkpoint(context: &mut Context) -> Outcome {
+pub(crate) async fn checkpoint(context: &mut Context) -> Outcome {
+    if let Some(remote) = context.server()? {
+        let (checkpoint, text) = remote.checkpoint().await?;
+        if context.term.is_json() {
+            context.term.json(&json!({ "size": checkpoint.size(), "checkpoint": text }));
+        } else {
+            context.term.raw(&text);
+        }
+        return Ok(());
+    }
     let trust = trust(context, &[])?;
     let archive = Archive::open(&context.home.join("log"), &trust)?;
     let text = archive.checkpoint().to_string();
@@ -139,7 +148,12 @@ pub(crate) async fn receipt(context: &mut Context, command: ReceiptCommand) -> O
             }
             Ok(())
         }
-        ReceiptCommand::Verify { file, key, data } => verify_receipt(context, &file, &key, data.as_deref()),
+        ReceiptCommand::Verify { file, mut key, data } => {
+            if let (true, Some(remote)) = (key.is_empty(), context.server()?) {
+                key.push(remote.text("/v1/key").await?.trim().to_owned());
+            }
+            verify_receipt(context, &file, &key, data.as_deref())
+        }
     }
 }
 

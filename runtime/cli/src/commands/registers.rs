@@ -2,6 +2,7 @@
 
 use super::{Context, Draft, Outcome, usage};
 use crate::commands::lifecycle::SubjectArgs;
+use crate::face::Agreed;
 use crate::term::{Column, Mark, Table};
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -11,12 +12,12 @@ use yunei_engine::DomainError;
 use yunei_engine::domain::{RequestView, SubjectQuery};
 use yunei_engine::registry::{Digest, Outcome as Ending, RequestKind};
 use yunei_policy::Text;
-use yunei_policy::register::Term;
 use yunei_policy::words::Office;
 
+/// At most how many days an agreement lasts: five years.
+pub(super) const MAX_AGREEMENT_DAYS: i64 = 1_826;
 /// At most how many bytes of an agreement are digested.
 const MAX_AGREEMENT: u64 = 256 << 20;
-const DAY: i64 = 86_400_000;
 
 #[derive(Subcommand)]
 pub(crate) enum DecisionCommand {
@@ -80,7 +81,7 @@ pub(crate) enum DecisionCommand {
         #[arg(long, value_name = "FILE")]
         file: PathBuf,
         /// For how many days, from today; at most five years.
-        #[arg(long, default_value_t = 1095, value_parser = clap::value_parser!(i64).range(1..=1826))]
+        #[arg(long, default_value_t = 1095, value_parser = clap::value_parser!(i64).range(1..=MAX_AGREEMENT_DAYS))]
         days: i64,
     },
     /// Requests of data subjects.
@@ -164,12 +165,12 @@ pub(crate) async fn decide(context: &mut Context, command: DecisionCommand) -> O
         }
         DecisionCommand::Decline { subject, reasons } => {
             let subject = subject.read()?;
-            let state = context.domain().await?.decline(&context.actor("authority"), &subject, &reasons).await?;
+            let state = context.face().await?.decline(&context.actor("authority"), &subject, &reasons).await?;
             said(context, subject.word(), &subject.id(), &state.to_string());
             Ok(())
         }
         DecisionCommand::Admit { id } => {
-            let state = context.domain().await?.admit_institution(&context.actor("authority"), &id).await?;
+            let state = context.face().await?.admit_institution(&context.actor("authority"), &id).await?;
             said(context, "institution", &id, &state.to_string());
             Ok(())
         }
@@ -177,7 +178,7 @@ pub(crate) async fn decide(context: &mut Context, command: DecisionCommand) -> O
             let office = Office::ALL.into_iter().find(|o| o.as_str() == office).ok_or_else(|| {
                 usage("input/office", "职责为 system、security 或 audit", "an office is system, security or audit")
             })?;
-            let domain = context.domain().await?;
+            let domain = context.face().await?;
             let state = domain.appoint(&context.actor("authority"), &id, office, &Text::new(zh, en)).await?;
             said(context, "institution", &id, &state.to_string());
             Ok(())
@@ -187,10 +188,8 @@ pub(crate) async fn decide(context: &mut Context, command: DecisionCommand) -> O
         DecisionCommand::Register(command) => register(context, command).await,
         DecisionCommand::Agreement { grant, file, days } => {
             let digest = digest_of(&file)?;
-            let domain = context.domain().await?;
-            let from_millis = domain.now();
-            let term = Term { from_millis, until_millis: from_millis.saturating_add(days * DAY) };
-            domain.record_agreement(&context.actor("authority"), &grant, digest, term).await?;
+            let agreed = Agreed { digest, days };
+            context.face().await?.record_agreement(&context.actor("authority"), &grant, agreed).await?;
             said(context, "agreement", &grant, &digest.to_string());
             Ok(())
         }
@@ -207,7 +206,7 @@ fn said(context: &mut Context, kind: &str, id: &str, state: &str) {
 }
 
 async fn consent(context: &mut Context, product: &str, refuse: bool, reason: &str, show: bool) -> Outcome {
-    let (actor, domain) = (context.actor("holder"), context.domain().await?);
+    let (actor, domain) = (context.actor("holder"), context.face().await?);
     let words = if show {
         domain.consents(&actor, product).await?
     } else {
@@ -227,7 +226,7 @@ async fn consent(context: &mut Context, product: &str, refuse: bool, reason: &st
 }
 
 async fn due(context: &mut Context, overdue: bool) -> Outcome {
-    let all = context.domain().await?.due(&context.actor("authority"), overdue).await?;
+    let all = context.face().await?.due(&context.actor("authority"), overdue).await?;
     if context.term.is_json() {
         context.term.json(&json!({ "due": all }));
         return Ok(());
@@ -269,7 +268,7 @@ async fn due(context: &mut Context, overdue: bool) -> Outcome {
 }
 
 async fn lapsing(context: &mut Context) -> Outcome {
-    let all = context.domain().await?.lapsing(&context.actor("authority")).await?;
+    let all = context.face().await?.lapsing(&context.actor("authority")).await?;
     if context.term.is_json() {
         context.term.json(&json!({ "lapsing": all }));
         return Ok(());
@@ -294,7 +293,7 @@ async fn lapsing(context: &mut Context) -> Outcome {
 }
 
 async fn register(context: &mut Context, command: RegisterCommand) -> Outcome {
-    let (actor, domain) = (context.actor("authority"), context.domain().await?);
+    let (actor, domain) = (context.actor("authority"), context.face().await?);
     match command {
         RegisterCommand::Renew(subject) => {
             let subject = subject.read()?;
@@ -352,7 +351,7 @@ async fn register(context: &mut Context, command: RegisterCommand) -> Outcome {
 }
 
 async fn request(context: &mut Context, command: RequestCommand) -> Outcome {
-    let domain = context.domain().await?;
+    let domain = context.face().await?;
     let view = match command {
         RequestCommand::File(args) => domain.file_request(&context.actor("business"), &query(args)?).await?,
         RequestCommand::Show { id } => domain.request(&context.actor("authority"), &id).await?,
@@ -453,7 +452,7 @@ fn query(args: FileArgs) -> Result<SubjectQuery, DomainError> {
     Ok(SubjectQuery { kind, dataset: args.dataset, subject: said.subject, details: said.details })
 }
 
-fn digest_of(path: &Path) -> Result<Digest, DomainError> {
+pub(super) fn digest_of(path: &Path) -> Result<Digest, DomainError> {
     let absent = |_: std::io::Error| {
         DomainError::NotFound(
             yunei_policy::Refusal::new(

@@ -1,15 +1,16 @@
 //! Replay of recorded runs.
 
 use super::{Context, Outcome};
+use crate::face::Face;
 use crate::term::{Column, Mark, Table, count};
 use serde_json::json;
 use std::sync::Arc;
 use yunei_engine::replay::{Comparison, Finding};
-use yunei_engine::{Domain, DomainError, ReplayOptions, ReplayReport};
+use yunei_engine::{DomainError, ReplayOptions, ReplayReport};
 use yunei_policy::{Refusal, Refused};
 
 pub(crate) async fn replay(context: &mut Context, runs: Vec<String>, all: bool, recorded_policy: bool) -> Outcome {
-    let domain = context.domain().await?;
+    let domain = context.face().await?;
     let actor = context.actor("authority");
     let runs = if all { domain.replayable(&actor).await? } else { runs };
     let options = ReplayOptions { recorded_policy };
@@ -46,7 +47,7 @@ pub(crate) async fn replay(context: &mut Context, runs: Vec<String>, all: bool, 
 
 async fn replay_all(
     context: &Context,
-    domain: &Domain,
+    domain: &Face,
     actor: &str,
     runs: &[String],
     options: ReplayOptions,

@@ -56,6 +56,7 @@ impl ServeArgs {
 }
 
 pub(crate) async fn serve(context: &mut Context, args: ServeArgs) -> Outcome {
+    context.here("服务运行在域所在的机器上", "a server runs on the machine that keeps the domain")?;
     let config = args.config(context)?;
     let grace = config.limits.grace;
     // One line of JSON per request: route templates, statuses and institutions, no value of anything.

@@ -1,7 +1,8 @@
 //! Verifications, and what belongs to them: batches, indexes, alarms, issuers, consents.
 
-use super::{Context, Draft, Outcome, clock, elsewhere, usage};
+use super::{Context, Draft, Outcome, clock, usage};
 use crate::args::pair;
+use crate::face::Verified;
 use crate::term::{Cell, Column, Mark, Table};
 use crate::verify_args::{ConsentCommand, IssuerCommand, SignArgs, VerifyArgs, VerifyCommand};
 use serde::Deserialize;
@@ -11,8 +12,7 @@ use std::io::Read;
 use std::path::Path;
 use yunei_engine::dates::format_instant;
 use yunei_engine::{
-    BatchItem, BatchRequest, ConsentAlgorithm, ConsentKey, ConsentSigner, ConsentTerms, DomainError, VerifyAnswer,
-    VerifyRequest,
+    BatchItem, BatchRequest, ConsentAlgorithm, ConsentKey, ConsentSigner, ConsentTerms, DomainError, VerifyRequest,
 };
 use yunei_policy::words::{State, UnitKind};
 use yunei_policy::{Refusal, Text};
@@ -43,28 +43,24 @@ async fn one(context: &mut Context, args: VerifyArgs) -> Outcome {
         credential: None,
     };
     let receipt = args.receipt.as_deref().map(Draft::create).transpose()?;
-    if let Some(remote) = context.server()? {
-        return elsewhere::verify(context, &remote, &request, receipt).await;
-    }
-    let domain = context.domain().await?;
+    let domain = context.face().await?;
     let answer = domain.verify(&request).await;
     domain.close().await;
-    let answer = answer?;
+    let Verified { document, receipt: text } = answer?;
     if let Some(receipt) = receipt {
-        receipt.finish(answer.receipt.to_string().as_bytes())?;
+        receipt.finish(text.as_bytes())?;
     }
     if context.term.is_json() {
-        let mut document = answer.to_json();
-        document["product"] = request.product.into();
         context.term.json(&document);
         return Ok(());
     }
-    context.term.item(Mark::Done, answer.answer.as_str());
+    let told = |name: &str| document[name].as_str().unwrap_or_default().to_owned();
+    context.term.item(Mark::Done, &told("answer"));
     let run = context.term.pick("核验编号", "Verification").to_owned();
-    context.term.note(&format!("{run}: {}  #{}", answer.run, answer.receipt.index()));
+    context.term.note(&format!("{run}: {}", told("verification")));
     let as_of = context.term.pick("数据截至", "Data as of").to_owned();
-    context.term.note(&format!("{as_of}: {}", answer.as_of));
-    if answer.repeated {
+    context.term.note(&format!("{as_of}: {}", told("as_of")));
+    if document["repeated"] == true {
         let text =
             context.term.pick("同一流水号：给出已记录的答复", "The same serial number: the recorded answer again");
         let text = text.to_owned();
@@ -119,14 +115,15 @@ async fn commands(context: &mut Context, command: VerifyCommand) -> Outcome {
     match command {
         VerifyCommand::Batch { product, file, purpose, scene, output } => {
             let items = items(&read(&file, MAX_BATCH, "input/batch")?)?;
-            let request = BatchRequest { institution: context.actor("business"), product, purpose, scene, items };
+            let institution = context.actor("business");
+            let request = BatchRequest { institution, product, purpose, scene, items, credential: None };
             batch(context, request, output.as_deref()).await
         }
         VerifyCommand::Index { product } => index(context, &product).await,
         VerifyCommand::Audit { product, sample } => audit(context, &product, sample).await,
         VerifyCommand::Alarms => alarms(context).await,
         VerifyCommand::Resume { institution, product } => {
-            let domain = context.domain().await?;
+            let domain = context.face().await?;
             let lifted = domain.resume_verification(&context.actor("authority"), &institution, &product).await;
             domain.close().await;
             let lifted = lifted?;
@@ -181,21 +178,13 @@ fn items(text: &str) -> Result<Vec<BatchItem>, DomainError> {
 
 async fn batch(context: &mut Context, request: BatchRequest, output: Option<&Path>) -> Outcome {
     let output = output.map(Draft::create).transpose()?;
-    let domain = context.domain().await?;
+    let domain = context.face().await?;
     let label = context.term.pick("批量核验", "Verifying").to_owned();
     let spinner = context.term.spinner(&label);
-    let answers = domain.verify_batch(request).await;
+    let documents = domain.verify_batch(request, context.term.lang()).await;
     spinner.done();
     domain.close().await;
-    let answers = answers?;
-    let lang = context.term.lang();
-    let documents: Vec<Value> = answers
-        .iter()
-        .map(|answer| match answer {
-            Ok(answer) => answer.to_json(),
-            Err(error) => json!({ "refused": error.reasons().iter().map(|r| r.to_view(lang)).collect::<Vec<_>>() }),
-        })
-        .collect();
+    let documents = documents?;
     if let Some(output) = output {
         let lines: String = documents.iter().map(|d| format!("{d}\n")).collect();
         output.finish(lines.as_bytes())?;
@@ -206,22 +195,23 @@ async fn batch(context: &mut Context, request: BatchRequest, output: Option<&Pat
     }
     let (number, word) = (context.term.pick("序号", "Item").to_owned(), context.term.pick("答复", "Answer").to_owned());
     let mut table = Table::new([Column::right(&number), Column::left(&word)]);
-    for (at, answer) in answers.iter().enumerate() {
-        table.row([Cell::from((at + 1).to_string()), Cell::from(word_of(answer))]);
+    for (at, document) in documents.iter().enumerate() {
+        table.row([Cell::from((at + 1).to_string()), Cell::from(word_of(document))]);
     }
     context.term.table(&table);
     Ok(())
 }
 
-fn word_of(answer: &Result<VerifyAnswer, DomainError>) -> String {
-    match answer {
-        Ok(answer) => answer.answer.as_str().to_owned(),
-        Err(error) => error.reasons().iter().map(Refusal::code).collect::<Vec<_>>().join(", "),
-    }
+/// The answer of an item, or the codes of the reasons why there is none.
+fn word_of(document: &Value) -> String {
+    let codes = document["refused"]
+        .as_array()
+        .map(|reasons| reasons.iter().filter_map(|reason| reason["code"].as_str()).collect::<Vec<_>>().join(", "));
+    codes.unwrap_or_else(|| document["answer"].as_str().unwrap_or_default().to_owned())
 }
 
 async fn index(context: &mut Context, product: &str) -> Outcome {
-    let domain = context.domain().await?;
+    let domain = context.face().await?;
     let label = context.term.pick("建立核验索引", "Making the index").to_owned();
     let bar = std::sync::Arc::new(context.term.bar(&label, 100));
     let shown = std::sync::Arc::clone(&bar);
@@ -243,7 +233,7 @@ async fn index(context: &mut Context, product: &str) -> Outcome {
 }
 
 async fn audit(context: &mut Context, product: &str, sample: u64) -> Outcome {
-    let domain = context.domain().await?;
+    let domain = context.face().await?;
     let label = context.term.pick("抽查核验索引", "Sampling the index").to_owned();
     let spinner = context.term.spinner(&label);
     let audit = domain.audit_index(&context.actor("authority"), product, sample).await;
@@ -275,7 +265,7 @@ async fn audit(context: &mut Context, product: &str, sample: u64) -> Outcome {
 }
 
 async fn alarms(context: &mut Context) -> Outcome {
-    let domain = context.domain().await?;
+    let domain = context.face().await?;
     let alarms = domain.verification_alarms(&context.actor("authority")).await?;
     if context.term.is_json() {
         context.term.json(&json!({ "alarms": alarms }));
@@ -306,7 +296,7 @@ async fn alarms(context: &mut Context) -> Outcome {
 }
 
 async fn asked(context: &mut Context, kind: UnitKind, number: &str, token: &str) -> Outcome {
-    let domain = context.domain().await?;
+    let domain = context.face().await?;
     let records = domain.asked_about(kind, number, token).await;
     domain.close().await;
     let records = records?;
@@ -343,17 +333,17 @@ pub(crate) async fn issuer(context: &mut Context, command: IssuerCommand) -> Out
     let (id, state) = match command {
         IssuerCommand::Add { id, key, zh, en } => {
             let key = ConsentKey::from_pem(&read(&key, MAX_SMALL, "input/public-key")?)?;
-            let domain = context.domain().await?;
+            let domain = context.face().await?;
             domain.add_issuer(&actor, &id, &Text::new(zh, en), &key).await?;
             (id, State::Approved)
         }
         IssuerCommand::List => return issuers(context).await,
         IssuerCommand::Suspend { id } => {
-            context.domain().await?.set_issuer_state(&actor, &id, State::Suspended).await?;
+            context.face().await?.set_issuer_state(&actor, &id, State::Suspended).await?;
             (id, State::Suspended)
         }
         IssuerCommand::Resume { id } => {
-            context.domain().await?.set_issuer_state(&actor, &id, State::Approved).await?;
+            context.face().await?.set_issuer_state(&actor, &id, State::Approved).await?;
             (id, State::Approved)
         }
     };
@@ -366,7 +356,7 @@ pub(crate) async fn issuer(context: &mut Context, command: IssuerCommand) -> Out
 }
 
 async fn issuers(context: &mut Context) -> Outcome {
-    let domain = context.domain().await?;
+    let domain = context.face().await?;
     let issuers = domain.issuers().await?;
     if context.term.is_json() {
         context.term.json(&json!({ "issuers": issuers }));

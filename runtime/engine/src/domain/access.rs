@@ -273,10 +273,12 @@ impl Domain {
     /// this returns.
     ///
     /// # Errors
-    /// Every reason why the actor may not; `policies/…` with every fault.
+    /// Every reason why the actor may not; `policies/…` with every fault, `policies/lockout` where the actor could not put
+    /// others into force afterwards.
     pub async fn change_policies(&self, actor: &str, text: &str) -> Result<(), DomainError> {
         self.ask(actor, Action::ChangePolicy).await?;
         let policies = Policies::parse(text, &self.home.schema()?)?;
+        self.not_locked_out(actor, &policies).await?;
         let note = self.note(
             "policies.changed",
             [("digest", crate::digest::sha256_hex(policies.text().as_bytes()).into()), ("by", actor.into())],
@@ -287,6 +289,36 @@ impl Domain {
         self.settle_only(note).await?;
         self.home.replace_policies(text)?;
         self.swap_policies(policies);
+        Ok(())
+    }
+
+    /// Whether the actor can still come and put other policies into force under these. A set that nobody could replace
+    /// (an empty one, for example) would close the domain for good.
+    async fn not_locked_out(&self, actor: &str, policies: &Policies) -> Result<(), DomainError> {
+        let institution = self.institution(actor).await?;
+        for action in [Action::Connect, Action::ChangePolicy] {
+            let request = Request {
+                institution: self.facts_of(&institution).await?,
+                action,
+                resource: Resource::Domain,
+                grants: &[],
+                purpose: None,
+                now_millis: self.now(),
+            };
+            if authorise(&request, policies).is_err() {
+                return Err(Refusal::new(
+                    "policies/lockout",
+                    "按照这套策略，您将无法再次更换策略",
+                    "under these policies you could not put others into force again",
+                )
+                .at(action.as_str())
+                .hint(
+                    "请保留允许您接入并更换策略的规则",
+                    "keep a permit under which you may connect and change the policies",
+                )
+                .into());
+            }
+        }
         Ok(())
     }
 }

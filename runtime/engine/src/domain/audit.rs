@@ -99,7 +99,7 @@ pub struct AuditQuery {
 }
 
 /// One entry, as it is shown.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AuditLine {
     /// Its place in the log.
     pub index: u64,
@@ -118,7 +118,8 @@ pub struct AuditLine {
 }
 
 impl AuditLine {
-    fn of(index: u64, entry: &Entry) -> Self {
+    /// An entry as it is shown.
+    pub fn of(index: u64, entry: &Entry) -> Self {
         Self {
             index,
             at: format_instant(entry.at_millis()),
@@ -132,7 +133,7 @@ impl AuditLine {
 }
 
 /// Entries, newest first.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AuditPage {
     /// How many entries the log has.
     pub size: u64,
@@ -143,7 +144,7 @@ pub struct AuditPage {
 }
 
 /// Counts over entries.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PeriodStats {
     /// How many entries.
     pub entries: u64,

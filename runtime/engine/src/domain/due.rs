@@ -4,18 +4,18 @@ use super::Domain;
 use crate::dates::format_instant;
 use crate::error::DomainError;
 use crate::registry::{Institution, Subject};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use yunei_policy::authorise::{Action, Resource};
 use yunei_policy::register::Step;
 use yunei_policy::words::{Role, State};
 
 /// Something that waits for somebody.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DueView {
     /// What is to be done.
     pub step: Step,
     /// `institution`, `dataset`, `model`, `product` or `request`.
-    pub kind: &'static str,
+    pub kind: String,
     /// Of what.
     pub id: String,
     /// Who has to do it; `authority` for the authority as a whole.
@@ -37,10 +37,10 @@ pub struct DueView {
 }
 
 /// Something whose term has ended or ends soon.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LapseView {
     /// `registration`, `agreement` or `grant`.
-    pub what: &'static str,
+    pub what: String,
     /// Of what: `dataset residents`, `product …`, or the grant's id.
     pub of: String,
     /// Its number, or the grant's product.
@@ -89,20 +89,12 @@ impl Domain {
         Ok(due)
     }
 
-    pub(super) fn due_view(
-        &self,
-        step: Step,
-        kind: &'static str,
-        id: &str,
-        owner: &str,
-        waiting: &str,
-        since: i64,
-    ) -> DueView {
+    pub(super) fn due_view(&self, step: Step, kind: &str, id: &str, owner: &str, waiting: &str, since: i64) -> DueView {
         let due = self.register.due(step, since);
         let submission = matches!(step, Step::Dataset | Step::Model | Step::Product);
         DueView {
             step,
-            kind,
+            kind: kind.to_owned(),
             id: id.to_owned(),
             owner: owner.to_owned(),
             waiting: waiting.to_owned(),
@@ -125,9 +117,10 @@ impl Domain {
         let institution = self.institution(actor).await?;
         let now = self.now();
         let mut lapsing: Vec<(i64, LapseView)> = Vec::new();
-        let mut push = |what, of: String, number: String, until: i64| {
+        let mut push = |what: &str, of: String, number: String, until: i64| {
             if self.register.lapses_soon(until, now) {
-                let view = LapseView { what, of, number, until: format_instant(until), lapsed: now >= until };
+                let view =
+                    LapseView { what: what.to_owned(), of, number, until: format_instant(until), lapsed: now >= until };
                 lapsing.push((until, view));
             }
         };

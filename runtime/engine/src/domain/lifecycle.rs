@@ -5,7 +5,7 @@ use super::suspend::check_reason;
 use crate::dates::format_instant;
 use crate::error::DomainError;
 use crate::registry::{NewConsent, NewInstitution, Subject};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use yunei_policy::authorise::{Action, Resource};
 use yunei_policy::words::{Office, Role, State};
@@ -15,7 +15,7 @@ use yunei_policy::{Refusal, Refused, Text};
 const MAX_REASONS: usize = 100;
 
 /// A holder's word on a product over one of its datasets.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ConsentView {
     /// The dataset.
     pub dataset: String,

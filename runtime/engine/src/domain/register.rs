@@ -1,12 +1,12 @@
 //! The registers: numbers and terms, the core elements of the directory, agreements, and the export of the catalogue.
 
-use super::Domain;
+use super::{Domain, GrantRequest};
 use crate::catalogue::{Access, DatasetSpec};
 use crate::dates::format_instant;
 use crate::error::DomainError;
 use crate::product::{Body, Product};
 use crate::registry::{self, Agreement, Digest, Registration, Subject};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use yunei_policy::Refusal;
 use yunei_policy::authorise::{Action, Resource};
@@ -14,7 +14,7 @@ use yunei_policy::register::{Directory, Elements, Holding, PriceClass, Term};
 use yunei_policy::words::State;
 
 /// A registration and its term.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RegistrationView {
     /// Its number.
     pub number: String,
@@ -27,10 +27,10 @@ pub struct RegistrationView {
 }
 
 /// An entry of the registers: the thirteen elements, the registration, and the price of a product.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RegisterView {
     /// `dataset` or `product`.
-    pub kind: &'static str,
+    pub kind: String,
     /// Its id.
     pub id: String,
     /// Where it stands.
@@ -115,6 +115,23 @@ impl Domain {
         self.settle_only(note).await
     }
 
+    /// Grants a product together with the agreement that the grant rests on: neither without the other's being well-formed.
+    ///
+    /// # Errors
+    /// As [`Domain::add_grant`] and [`Domain::record_agreement`].
+    pub async fn grant_under(
+        &self,
+        actor: &str,
+        request: &GrantRequest,
+        agreement: Agreement,
+    ) -> Result<String, DomainError> {
+        self.register.check_agreement(agreement.term)?;
+        let id = self.add_grant(actor, request).await?;
+        // A grant whose agreement could not be recorded is there, and bears no use.
+        self.record_agreement(actor, &id, agreement.digest, agreement.term).await?;
+        Ok(id)
+    }
+
     /// The term of each grant's agreement.
     pub(crate) async fn agreements_of(&self, grants: &[registry::Grant]) -> Result<Vec<Option<Term>>, DomainError> {
         let mut terms = Vec::with_capacity(grants.len());
@@ -170,7 +187,7 @@ impl Domain {
             related: Vec::new(),
         };
         Ok(RegisterView {
-            kind: "dataset",
+            kind: "dataset".to_owned(),
             id: dataset.id,
             state: self.store.shown(&subject, dataset.state).await?,
             elements: elements.with(&directory),
@@ -221,7 +238,7 @@ impl Domain {
             related: product.datasets().to_vec(),
         };
         Ok(RegisterView {
-            kind: "product",
+            kind: "product".to_owned(),
             state: self.store.shown(&subject, record.state).await?,
             id: record.id,
             elements: elements.with(&directory),

@@ -5,7 +5,7 @@ use super::suspend::check_reason;
 use crate::dates::format_instant;
 use crate::error::DomainError;
 use crate::registry::{Answered, NewRequest, Outcome, RequestKind, StoreError, Subject, SubjectRequest};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use yunei_audit::commitment;
 use yunei_policy::authorise::{Action, ItemFacts, RequestFacts, Resource};
 use yunei_policy::register::Step;
@@ -37,7 +37,7 @@ impl std::fmt::Debug for SubjectQuery {
 }
 
 /// A request of a data subject.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct RequestView {
     /// Its id.
     pub id: String,

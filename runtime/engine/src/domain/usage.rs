@@ -60,7 +60,7 @@ pub struct UsageQuery {
 }
 
 /// The uses of one product by one institution for one purpose in one period.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UsageLine {
     /// The period, by the calendar of Beijing.
     pub period: String,

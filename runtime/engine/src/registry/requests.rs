@@ -9,7 +9,7 @@ use super::store::{Store, Tx};
 const MAX_TEXT: usize = 4_000;
 
 /// What a data subject asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RequestKind {
     /// 异议: that data is held or used at all.
@@ -34,7 +34,7 @@ impl RequestKind {
 }
 
 /// How a request ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// The data was corrected, in a new version.

@@ -7,7 +7,7 @@ use super::shelf::unsigned;
 use super::standing::Rested;
 use super::store::{Store, Tx};
 use super::subject::Subject;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
 /// At most how many verifications `asked_about` and the lists give.
@@ -119,7 +119,7 @@ pub(crate) struct Earlier {
 }
 
 /// A verification as its subject and the authority see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerificationRecord {
     /// Its id.
     pub id: String,
@@ -142,7 +142,7 @@ pub struct VerificationRecord {
 }
 
 /// Something that looked like enumeration.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlarmRecord {
     /// The business.
     pub institution: String,

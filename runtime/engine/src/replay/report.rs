@@ -1,6 +1,6 @@
 //! What a replay says: step by step, what was recorded, what was found, and whether they are the same.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use yunei_policy::Text;
 
 /// How a replay is to be done.
@@ -12,7 +12,7 @@ pub struct ReplayOptions {
 }
 
 /// What is compared, in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
     /// The receipt, against the log.
@@ -75,7 +75,7 @@ impl Step {
 }
 
 /// How a comparison came out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Finding {
     /// As recorded.
@@ -87,7 +87,7 @@ pub enum Finding {
 }
 
 /// One comparison.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Comparison {
     /// The step.
     pub step: Step,
@@ -104,7 +104,7 @@ pub struct Comparison {
 }
 
 /// What a replay found. The verdict is all that leaves; the result itself is dropped.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ReplayReport {
     /// The replayed run.
     pub run: String,

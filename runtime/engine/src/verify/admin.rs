@@ -7,13 +7,13 @@ use crate::dates::format_instant;
 use crate::domain::Domain;
 use crate::error::DomainError;
 use crate::product::Body;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use yunei_policy::authorise::{Action, Resource};
 
 /// An index.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct IndexView {
     /// The product.
     pub product: String,
@@ -28,7 +28,7 @@ pub struct IndexView {
 }
 
 /// An index held against the Parquet files.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct IndexAudit {
     /// The product.
     pub product: String,

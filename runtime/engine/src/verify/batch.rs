@@ -1,14 +1,14 @@
 //! Batches: a product of their own, with an approval of its own, at most so many items, each with its own consent.
 
 use super::{VerifyAnswer, VerifyRequest, verify_as};
-use crate::domain::Domain;
+use crate::domain::{Credential, Domain};
 use crate::error::DomainError;
 use futures::{StreamExt, stream};
 use std::collections::BTreeMap;
 use yunei_policy::Refusal;
 
 /// How many items of a batch are under way at a time.
-const AT_A_TIME: usize = 16;
+pub const AT_A_TIME: usize = 16;
 
 /// One subject of a batch.
 #[derive(Clone, Default)]
@@ -42,6 +42,8 @@ pub struct BatchRequest {
     pub scene: Option<String>,
     /// The subjects.
     pub items: Vec<BatchItem>,
+    /// What showed who asks, where it came over the network: looked at again with every item.
+    pub credential: Option<Credential>,
 }
 
 /// The answers, in the order of the items; each stands for itself.
@@ -63,7 +65,7 @@ impl Domain {
             .at("items")
             .into());
         }
-        let BatchRequest { institution, product, purpose, scene, items } = request;
+        let BatchRequest { institution, product, purpose, scene, items, credential } = request;
         let requests = items.into_iter().map(|item| VerifyRequest {
             institution: institution.clone(),
             product: product.clone(),
@@ -74,7 +76,7 @@ impl Domain {
             scene: scene.clone(),
             serial: item.serial,
             consent: item.consent,
-            credential: None,
+            credential: credential.clone(),
         });
         let answers = stream::iter(requests).map(|request| async move { verify_as(self, &request, true).await });
         Ok(answers.buffered(AT_A_TIME).collect().await)

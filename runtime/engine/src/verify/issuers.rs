@@ -4,13 +4,13 @@ use super::consent::ConsentKey;
 use crate::domain::Domain;
 use crate::error::DomainError;
 use crate::registry::Issuer;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use yunei_policy::authorise::{Action, ItemFacts, Resource};
 use yunei_policy::words::State;
 use yunei_policy::{Refused, Text};
 
 /// An issuer of consents.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct IssuerView {
     /// The id of its key.
     pub kid: String,

@@ -36,7 +36,7 @@ mod turn;
 mod writer;
 
 pub use admin::{IndexAudit, IndexView};
-pub use batch::{BatchAnswer, BatchItem, BatchRequest};
+pub use batch::{AT_A_TIME as BATCH_AT_A_TIME, BatchAnswer, BatchItem, BatchRequest};
 pub(crate) use check::resolve;
 pub use issuers::IssuerView;
 pub(crate) use recover::recover;

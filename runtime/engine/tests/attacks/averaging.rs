@@ -37,7 +37,7 @@ async fn the_same_product_by_another_institution() {
         until_millis: now + 86_400_000,
         max_runs: None,
     };
-    world.domain.add_grant("authority", &grant).await.unwrap();
+    world.domain.grant_under("authority", &grant, crate::common::agreement(now)).await.unwrap();
     let request = yunei_engine::RunRequest {
         institution: "business".into(),
         product: "p".into(),

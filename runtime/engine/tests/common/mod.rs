@@ -7,7 +7,9 @@ use datafusion::parquet::arrow::ArrowWriter;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use yunei_engine::registry::{Agreement, Digest};
 use yunei_engine::{Clock, Domain, DomainError, GrantRequest, RunAnswer, RunRequest};
+use yunei_policy::register::Term;
 use yunei_policy::words::State;
 
 pub const CITIES: [&str; 3] = ["昆明", "曲靖", "大理"];
@@ -201,6 +203,12 @@ pub fn rules() -> String {
         .replace("quantum_millis = 200", "quantum_millis = 20")
 }
 
+/// An agreement that began a day before and lasts 1,800 days.
+pub fn agreement(now: i64) -> Agreement {
+    let term = Term { from_millis: now - 86_400_000, until_millis: now + 1_800 * 86_400_000 };
+    Agreement { digest: Digest::of("安全承诺书、开放利用协议".as_bytes()), term }
+}
+
 impl World {
     /// People and their meters.
     pub async fn new(people: usize) -> Self {
@@ -319,7 +327,7 @@ impl World {
             until_millis: now + 3_650 * 86_400_000,
             max_runs: None,
         };
-        self.domain.add_grant("authority", &grant).await.unwrap();
+        self.domain.grant_under("authority", &grant, agreement(now)).await.unwrap();
     }
 
     pub async fn run(

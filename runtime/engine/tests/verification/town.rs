@@ -6,11 +6,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use yunei_engine::registry::{Agreement, Digest};
 use yunei_engine::{
     Clock, ConsentAlgorithm, ConsentSigner, ConsentTerms, Domain, DomainError, GrantRequest, VerifyAnswer,
     VerifyRequest,
 };
 use yunei_policy::Text;
+use yunei_policy::register::Term;
 use yunei_policy::words::{Role, State};
 
 pub const NOW: i64 = 1_795_392_000_000;
@@ -179,7 +181,9 @@ impl Town {
             until_millis: NOW + 3_650 * DAY,
             max_runs,
         };
-        self.domain.add_grant("authority", &grant).await.unwrap()
+        let term = Term { from_millis: NOW - DAY, until_millis: NOW + 1_800 * DAY };
+        let agreement = Agreement { digest: Digest::of("协议".as_bytes()), term };
+        self.domain.grant_under("authority", &grant, agreement).await.unwrap()
     }
 
     pub async fn business(&self, id: &str, product: &str) {

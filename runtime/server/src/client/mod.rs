@@ -21,6 +21,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 use yunei_engine::DomainError;
@@ -168,6 +169,14 @@ impl Client {
     /// # Errors
     /// `server/unreachable`, `server/answer`.
     pub async fn send(&self, method: Method, path: &str, sending: Sending<'_>) -> Result<Reply, DomainError> {
+        let request = self.request(method, path, sending)?;
+        match self.connect().await? {
+            Line::Plain(stream) => exchange(stream, request).await,
+            Line::Secure(stream) => exchange(*stream, request).await,
+        }
+    }
+
+    async fn connect(&self) -> Result<Line, DomainError> {
         let gone = |_| unreachable("无法连接服务器", "the server can not be reached");
         let late = |_| unreachable("连接服务器超时", "the server does not answer");
         let stream = tokio::time::timeout(CONNECT, TcpStream::connect((self.host.as_str(), self.port)))
@@ -175,8 +184,7 @@ impl Client {
             .map_err(late)?
             .map_err(gone)?;
         let _ = stream.set_nodelay(true);
-        let request = self.request(method, path, sending)?;
-        let Some(config) = &self.tls else { return exchange(stream, request).await };
+        let Some(config) = &self.tls else { return Ok(Line::Plain(stream)) };
         let name = ServerName::try_from(self.host.clone()).map_err(|_| unexpected())?;
         let handshake = TlsConnector::from(Arc::clone(config)).connect(name, stream);
         let stream = tokio::time::timeout(CONNECT, handshake).await.map_err(late)?.map_err(|_| {
@@ -185,7 +193,7 @@ impl Client {
                 "TLS failed: a certificate is not trusted, or one is missing",
             )
         })?;
-        exchange(stream, request).await
+        Ok(Line::Secure(Box::new(stream)))
     }
 
     fn request(&self, method: Method, path: &str, sending: Sending<'_>) -> Result<Request<Full<Bytes>>, DomainError> {
@@ -241,6 +249,22 @@ impl Client {
         self.call(Method::POST, path, Sending { body: Some(body), ..Sending::default() }).await?.json()
     }
 
+    /// `GET` of an answer of any length, told piece by piece. What comes after an answer that broke off is an error.
+    ///
+    /// # Errors
+    /// As [`Self::call`]; what `piece` says.
+    pub async fn download(
+        &self,
+        path: &str,
+        piece: impl FnMut(&[u8]) -> Result<(), DomainError>,
+    ) -> Result<(), DomainError> {
+        let request = self.request(Method::GET, path, Sending::default())?;
+        match self.connect().await? {
+            Line::Plain(stream) => receive(stream, request, piece).await,
+            Line::Secure(stream) => receive(*stream, request, piece).await,
+        }
+    }
+
     /// All the items of a list, page by page.
     ///
     /// # Errors
@@ -264,6 +288,36 @@ impl Client {
             cursor = page.next;
         }
     }
+}
+
+/// A connection, made.
+enum Line {
+    Plain(TcpStream),
+    Secure(Box<TlsStream<TcpStream>>),
+}
+
+async fn receive<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    request: Request<Full<Bytes>>,
+    mut piece: impl FnMut(&[u8]) -> Result<(), DomainError>,
+) -> Result<(), DomainError> {
+    let gone = |_| unreachable("与服务器的连接中断", "the connection to the server broke off");
+    let late = |_| unreachable("服务器没有及时答复", "the server did not answer in time");
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(gone)?;
+    tokio::spawn(connection);
+    let answer = tokio::time::timeout(ANSWER, sender.send_request(request)).await.map_err(late)?.map_err(gone)?;
+    let (parts, mut body) = answer.into_parts();
+    if !parts.status.is_success() {
+        let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(|_| unexpected())?.to_bytes();
+        return Err(refused(&Reply { status: parts.status.as_u16(), headers: parts.headers, body }));
+    }
+    // However long the answer is, the next piece of it is not waited for without end.
+    while let Some(frame) = tokio::time::timeout(ANSWER, body.frame()).await.map_err(late)? {
+        if let Ok(bytes) = frame.map_err(gone)?.into_data() {
+            piece(&bytes)?;
+        }
+    }
+    Ok(())
 }
 
 async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(

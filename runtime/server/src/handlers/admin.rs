@@ -5,7 +5,7 @@ use crate::app::App;
 use crate::content::{json, json_tagged, page, tagged};
 use crate::gate::{Answer, Call};
 use crate::problem::Problem;
-use crate::schema::{NewGrant, NewInstitution, NewKey, NewToken, PoliciesText};
+use crate::schema::{NewGrant, NewInstitution, NewKey, NewToken, PoliciesText, Role};
 use axum::http::StatusCode;
 use serde_json::json;
 use std::sync::Arc;
@@ -64,7 +64,13 @@ pub(crate) async fn add_grant(app: Arc<App>, call: Call) -> Answer {
         until_millis: now.saturating_add(i64::from(new.days) * DAY),
         max_runs: new.max_runs,
     };
-    let id = app.domain.add_grant(call.actor()?, &request).await?;
+    let id = match &new.agreement {
+        None => app.domain.add_grant(call.actor()?, &request).await?,
+        Some(agreement) => {
+            let agreement = super::office::agreement_of(agreement, now)?;
+            app.domain.grant_under(call.actor()?, &request, agreement).await?
+        }
+    };
     json(StatusCode::CREATED, &json!({ "id": id }))
 }
 
@@ -91,8 +97,17 @@ pub(crate) async fn institution(app: Arc<App>, call: Call) -> Answer {
     (status = 201, body = crate::schema::Created)))]
 pub(crate) async fn add_institution(app: Arc<App>, call: Call) -> Answer {
     let new: NewInstitution = call.json()?;
-    let title = Text::new(new.title.zh, new.title.en);
-    app.domain.add_institution(call.actor()?, &new.id, new.role.into(), &title).await?;
+    let (actor, title) = (call.actor()?, Text::new(new.title.zh, new.title.en));
+    match (new.office, new.role) {
+        (None, role) => app.domain.add_institution(actor, &new.id, role.into(), &title).await?,
+        (Some(office), Role::Authority) => app.domain.appoint(actor, &new.id, office.into(), &title).await.map(drop)?,
+        (Some(_), _) => {
+            return Err(Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                Refusal::new("input/office", "只有主管部门分设职责", "the authority alone has offices").at("office"),
+            ));
+        }
+    }
     json(StatusCode::CREATED, &json!({ "id": new.id }))
 }
 

@@ -5,10 +5,11 @@ use crate::app::App;
 use crate::content::{json_tagged, tagged};
 use crate::gate::{Answer, Call};
 use crate::problem::Problem;
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::json;
 use std::sync::Arc;
 use yunei_engine::DomainError;
-use yunei_engine::dates::format_instant;
+use yunei_engine::domain::AuditLine;
 use yunei_policy::Refusal;
 
 /// The public key with which receipts and checkpoints are checked.
@@ -38,7 +39,7 @@ pub(crate) async fn entries(app: Arc<App>, call: Call) -> Answer {
     };
     let (size, entries) = app.domain.audit_for(call.actor()?, from, asked.limit).await?;
     let after = entries.last().map_or(size, |(index, _)| index + 1);
-    let items: Vec<Value> = entries.iter().map(|(index, entry)| view(*index, entry)).collect();
+    let items: Vec<AuditLine> = entries.iter().map(|(index, entry)| AuditLine::of(*index, entry)).collect();
     let next = (after < size).then(|| after.to_string());
     json_tagged(&call.headers, &json!({ "items": items, "next": next, "size": size }))
 }
@@ -48,19 +49,37 @@ pub(crate) async fn entries(app: Arc<App>, call: Call) -> Answer {
     params(("index" = u64, Path, minimum = 0)), responses(
     (status = 200, body = crate::schema::Entry)))]
 pub(crate) async fn entry(app: Arc<App>, call: Call) -> Answer {
-    let absent = || {
-        Problem::from(DomainError::NotFound(Refusal::new(
-            "audit/no-entry",
-            "日志中没有这一条",
-            "the log has no such entry",
-        )))
-    };
-    let index = call.path("index")?.parse::<u64>().map_err(|_| absent())?;
-    let (_, entries) = app.domain.audit_for(call.actor()?, index, 1).await?;
-    let (index, entry) = entries.first().filter(|(found, _)| *found == index).ok_or_else(absent)?;
-    json_tagged(&call.headers, &view(*index, entry))
+    json_tagged(&call.headers, &app.domain.audit_entry(call.actor()?, place(&call)?).await?)
 }
 
-fn view(index: u64, entry: &yunei_engine::domain::LogEntry) -> Value {
-    json!({ "index": index, "at": format_instant(entry.at_millis()), "kind": entry.kind(), "fields": entry.fields() })
+fn place(call: &Call) -> Result<u64, Problem> {
+    let absent =
+        |_| DomainError::NotFound(Refusal::new("audit/no-entry", "日志中没有这一条", "the log has no such entry"));
+    call.path("index")?.parse().map_err(|e: std::num::ParseIntError| absent(e).into())
+}
+
+/// The C2SP `tlog-proof` that an entry is in the log.
+#[utoipa::path(get, path = "/v1/audit/entries/{index}/proof", tag = "audit",
+    params(("index" = u64, Path, minimum = 0)), responses(
+    (status = 200, body = String, content_type = "text/plain")))]
+pub(crate) async fn inclusion(app: Arc<App>, call: Call) -> Answer {
+    let proof = app.domain.audit_prove(call.actor()?, place(&call)?).await?;
+    Ok(tagged(&call.headers, "text/plain; charset=utf-8", proof.into_bytes()))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConsistencyQuery {
+    old: u64,
+}
+
+/// The proof that an earlier log is the beginning of the newest checkpoint.
+#[utoipa::path(get, path = "/v1/audit/consistency", tag = "audit",
+    params(("old" = u64, Query, description = "The size of the earlier log.", minimum = 0)), responses(
+    (status = 200, body = crate::schema::Consistency)))]
+pub(crate) async fn consistency(app: Arc<App>, call: Call) -> Answer {
+    let ConsistencyQuery { old } = call.query()?;
+    let (proof, checkpoint) = app.domain.audit_consistency(call.actor()?, old).await?;
+    let proof: Vec<String> = proof.iter().map(hex::encode).collect();
+    json_tagged(&call.headers, &json!({ "old": old, "proof": proof, "checkpoint": checkpoint }))
 }

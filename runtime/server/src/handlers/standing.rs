@@ -8,8 +8,8 @@ use crate::schema::{StateAction, StateChange, Withdrawal};
 use axum::http::StatusCode;
 use serde_json::json;
 use std::sync::Arc;
-use yunei_engine::DomainError;
 use yunei_engine::registry::Subject;
+use yunei_engine::{DomainError, TimingView};
 use yunei_policy::Refusal;
 use yunei_policy::words::State;
 
@@ -20,17 +20,26 @@ fn absent() -> Problem {
 async fn change(app: &App, call: &Call, subject: &Subject) -> Answer {
     let change: StateChange = call.json()?;
     let actor = call.actor()?;
-    let stands = |state: State| {
+    let stands = |state: State, timing: Option<TimingView>| {
         json(
             StatusCode::OK,
             &json!({
                 "kind": subject.word(), "id": subject.id(), "state": state, "stopped": [], "ended": true, "releases": [],
+                "timing": timing,
             }),
         )
     };
     let stopped = match change.action {
-        StateAction::Approve => return stands(approve(app, actor, subject).await?),
-        StateAction::Resume => return stands(app.domain.resume(actor, subject, &change.reason).await?),
+        StateAction::Approve => {
+            let state = approve(app, actor, subject).await?;
+            // It is approved by now: a time that can not be measured is not told.
+            let timing = match subject {
+                Subject::Product(id) => app.domain.product_timing(id).await.ok().flatten(),
+                _ => None,
+            };
+            return stands(state, timing);
+        }
+        StateAction::Resume => return stands(app.domain.resume(actor, subject, &change.reason).await?, None),
         StateAction::Suspend => app.domain.suspend(actor, subject, &change.reason).await?,
         StateAction::End => app.domain.end(actor, subject, &change.reason).await?,
     };

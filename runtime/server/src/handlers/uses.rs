@@ -1,24 +1,25 @@
-//! Runs, verifications, budgets.
+//! Runs and budgets.
 
 use super::Page;
 use crate::app::App;
 use crate::content::{Form, json, json_tagged, tagged};
 use crate::gate::{Answer, Call};
-use crate::jobs::{Job, Known, Outcome};
+use crate::jobs::{Job, Outcome};
 use crate::problem::Problem;
-use crate::schema::{NewRun, NewVerification};
+use crate::schema::NewRun;
 use axum::http::{HeaderValue, StatusCode, header};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use yunei_engine::domain::RunView;
 use yunei_engine::registry::{Claim, RunState};
-use yunei_engine::{DomainError, Format, RunRequest, VerifyRequest};
+use yunei_engine::{DomainError, Format, RunRequest};
 use yunei_policy::{Lang, Refusal};
 
 /// At most how many parameters or identity fields a use has.
-const MAX_FIELDS: usize = 64;
+pub(super) const MAX_FIELDS: usize = 64;
 
 /// What `Prefer` asks for (RFC 7240): how long to wait.
 fn preferred_wait(call: &Call, most: Duration) -> Option<Duration> {
@@ -29,7 +30,7 @@ fn preferred_wait(call: &Call, most: Duration) -> Option<Duration> {
 }
 
 /// The idempotency key, where one came.
-fn idempotency_key(call: &Call) -> Result<Option<String>, Problem> {
+pub(super) fn idempotency_key(call: &Call) -> Result<Option<String>, Problem> {
     let mut all = call.headers.get_all("idempotency-key").iter();
     let Some(first) = all.next() else { return Ok(None) };
     let text = first.to_str().ok().filter(|t| (1..=128).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_graphic()));
@@ -43,7 +44,7 @@ fn idempotency_key(call: &Call) -> Result<Option<String>, Problem> {
     }
 }
 
-fn other_request() -> Problem {
+pub(super) fn other_request() -> Problem {
     Problem::new(
         StatusCode::UNPROCESSABLE_ENTITY,
         Refusal::new(
@@ -166,7 +167,7 @@ fn arguments(given: BTreeMap<String, Value>) -> Result<BTreeMap<String, String>,
     given.into_iter().map(|(name, value)| Ok((name, text(value)?))).collect()
 }
 
-fn bounded(product: &str, purpose: &str) -> Result<(), Problem> {
+pub(super) fn bounded(product: &str, purpose: &str) -> Result<(), Problem> {
     let fits = |text: &str| (1..=128).contains(&text.chars().count()) && !text.chars().any(char::is_control);
     if fits(product) && fits(purpose) {
         return Ok(());
@@ -247,12 +248,9 @@ fn views(reasons: &[Refusal], lang: Lang) -> Value {
 }
 
 fn not_acceptable() -> Problem {
-    Problem::new(
-        StatusCode::NOT_ACCEPTABLE,
-        Refusal::new("input/accept", "结果不能以所要求的格式给出", "the result can not be given in the form asked for").hint(
-            "可用：application/json、text/csv、application/vnd.apache.arrow.stream、application/vnd.apache.arrow.file、application/vnd.apache.parquet",
-            "there are application/json, text/csv, application/vnd.apache.arrow.stream, application/vnd.apache.arrow.file and application/vnd.apache.parquet",
-        ),
+    super::not_acceptable(
+        "application/json、text/csv、application/vnd.apache.arrow.stream、application/vnd.apache.arrow.file、application/vnd.apache.parquet",
+        "application/json, text/csv, application/vnd.apache.arrow.stream, application/vnd.apache.arrow.file and application/vnd.apache.parquet",
     )
 }
 
@@ -292,98 +290,25 @@ pub(crate) async fn receipt(app: Arc<App>, call: Call) -> Answer {
     Ok(tagged(&call.headers, "text/plain; charset=utf-8", text.into_bytes()))
 }
 
-/// Asks a verification product about one subject: `match` or `no_match`.
-#[utoipa::path(post, path = "/v1/verifications", tag = "uses", request_body = NewVerification, params(
-    ("Idempotency-Key" = Option<String>, Header, description = "The same key and request are counted and answered once.")),
-    responses((status = 200, body = crate::schema::Verification)))]
-pub(crate) async fn verify(app: Arc<App>, call: Call) -> Answer {
-    let new: NewVerification = call.json()?;
-    bounded(&new.product, &new.purpose)?;
-    if new.identity.len() > MAX_FIELDS || new.claims.len() > MAX_FIELDS {
-        return Err(Problem::malformed("input/identity", "身份字段过多", "there are too many identity fields"));
-    }
-    let asked = json!([
-        "verify",
-        new.product,
-        new.identity,
-        new.claim,
-        new.claims,
-        new.purpose,
-        new.scene,
-        new.serial,
-        new.consent,
-    ]);
-    let asked = serde_json::to_vec(&asked).map_err(|_| Problem::internal())?;
-    let mut kept = None;
-    if let Some(key) = idempotency_key(&call)? {
-        let id = app.domain.run_id()?;
-        match app.domain.claim(call.caller()?, &key, &asked, &id).await? {
-            Claim::New => {
-                app.answers.begin(&id);
-                kept = Some(id);
-            }
-            Claim::Other => return Err(other_request()),
-            Claim::Same(first) => return replayed(&app, &first),
-        }
-    }
-    let answer = answered(&app, &call, new).await;
-    match (answer, kept) {
-        (Ok(value), Some(id)) => {
-            let value = Arc::new(value);
-            app.answers.put(&id, Arc::clone(&value));
-            json(StatusCode::OK, &*value)
-        }
-        (Ok(value), None) => json(StatusCode::OK, &value),
-        (Err(problem), kept) => {
-            if let Some(id) = kept {
-                app.answers.forget(&id);
-            }
-            Err(problem)
-        }
-    }
-}
-
-async fn answered(app: &App, call: &Call, new: NewVerification) -> Result<Value, Problem> {
-    let Ok(_room) = app.verifications.try_acquire() else { return Err(Problem::busy(1)) };
-    let request = VerifyRequest {
-        institution: call.actor()?.to_owned(),
-        product: new.product,
-        identity: new.identity,
-        claim: new.claim,
-        claims: new.claims,
-        purpose: new.purpose,
-        scene: new.scene,
-        serial: new.serial,
-        consent: new.consent,
-        credential: call.credential.clone(),
-    };
-    let answer = app.domain.verify(&request).await?;
-    let mut document = answer.to_json();
-    document["product"] = request.product.into();
-    Ok(document)
-}
-
-fn replayed(app: &App, id: &str) -> Answer {
-    let conflict = |code, zh: &str, en: &str| Problem::new(StatusCode::CONFLICT, Refusal::new(code, zh, en));
-    match app.answers.find(id) {
-        Some(Known::Answered(value)) => {
-            let mut answer = json(StatusCode::OK, &*value)?;
-            answer.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
-            Ok(answer)
-        }
-        Some(Known::UnderWay) => {
-            Err(conflict("idempotency/under-way", "同一请求正在处理", "the same request is being answered"))
-        }
-        None => Err(conflict(
-            "idempotency/not-kept",
-            "该请求已处理过，其答复不再保存",
-            "the same request was answered before or refused, and the answer is not kept",
-        )),
-    }
-}
-
 /// What is left of the budgets that the caller may see.
 #[utoipa::path(get, path = "/v1/budgets", tag = "uses", responses((status = 200, body = crate::schema::Budgets)))]
 pub(crate) async fn budgets(app: Arc<App>, call: Call) -> Answer {
     json_tagged(&call.headers, &json!({ "items": app.domain.budgets(call.actor()?).await? }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BudgetQuery {
+    institution: Option<String>,
+}
+
+/// What is left for one product, if the caller runs it, or the institution that the authority names.
+#[utoipa::path(get, path = "/v1/products/{id}/budget", tag = "uses", params(("id" = String, Path),
+    ("institution" = Option<String>, Query, description = "Who would run it; the caller where nothing is said.")), responses(
+    (status = 200, body = crate::schema::ProductBudget)))]
+pub(crate) async fn product_budget(app: Arc<App>, call: Call) -> Answer {
+    let query: BudgetQuery = call.query()?;
+    let actor = call.actor()?;
+    let institution = query.institution.as_deref().unwrap_or(actor);
+    json_tagged(&call.headers, &app.domain.product_budget(actor, call.path("id")?, institution).await?)
 }

@@ -157,8 +157,11 @@ impl House {
         approve(&authority, "models/burden@1.0.0").await;
         for (manifest, id, institution) in [(PRODUCT, "by-city", "operator"), (CHECK, "lives-in", "business")] {
             let _: Value = operator.post("/v1/products", &json!({ "manifest": manifest })).await.unwrap();
+            let consents = format!("/v1/products/{id}/consents");
+            let _: Value = holder.post(&consents, &json!({ "given": true })).await.unwrap();
             approve(&authority, &format!("products/{id}")).await;
-            let grant = json!({ "institution": institution, "product": id, "days": 90 });
+            let agreement = json!({ "digest": digest("协议"), "days": 90 });
+            let grant = json!({ "institution": institution, "product": id, "days": 90, "agreement": agreement });
             let _: Value = authority.post("/v1/grants", &grant).await.unwrap();
         }
     }
@@ -182,6 +185,11 @@ pub fn submission(key: &AuthorKey, institution: &str, manifest: &str, module: &s
 pub async fn approve(authority: &Client, what: &str) {
     let stands: Value = authority.post(&format!("/v1/{what}/state"), &json!({ "action": "approve" })).await.unwrap();
     assert_eq!(stands["state"], "approved");
+}
+
+/// What names a document.
+pub fn digest(document: &str) -> String {
+    hex::encode(ring::digest::digest(&ring::digest::SHA256, document.as_bytes()))
 }
 
 pub fn codes<T: std::fmt::Debug>(result: Result<T, DomainError>) -> Vec<&'static str> {

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use yunei_engine::registry::{Agreement, Digest};
 use yunei_engine::{Clock, Domain, GrantRequest};
 use yunei_policy::rules::RuleSet;
 use yunei_policy::words::State;
@@ -18,6 +19,8 @@ const DOMAIN: &str = "yunnan.example/demo";
 
 /// How long the grants of the demo last, milliseconds.
 const GRANTED_FOR: i64 = 365 * 24 * 3_600 * 1_000;
+/// What stands for the document of the agreement that a grant rests on.
+const AGREEMENT: &str = "安全承诺书、开放利用协议（示例）";
 
 /// Writes the three tables and their entries.
 pub(super) fn write_files(term: &mut Term, ground: &Ground, sizes: Sizes) -> Result<(), Stop> {
@@ -121,6 +124,8 @@ pub(super) async fn approve_product(stage: &Stage<'_>, asset: Asset, institution
         until_millis: now + GRANTED_FOR,
         max_runs: None,
     };
-    stage.domain.add_grant("authority", &grant).await?;
+    let term = yunei_policy::register::Term { from_millis: grant.from_millis, until_millis: grant.until_millis };
+    let agreement = Agreement { digest: Digest::of(AGREEMENT.as_bytes()), term };
+    stage.domain.grant_under("authority", &grant, agreement).await?;
     Ok(submitted.id)
 }

@@ -1,308 +1,13 @@
-//! The shapes of requests and answers, as the description tells them. Requests are parsed into these; an answer is what
-//! the domain's own views serialise to, and the conformance test compares the two.
+//! What is answered: the catalogue, institutions, uses, and where things stand.
 
-use serde::{Deserialize, Serialize};
+use super::{Refusal, Role, Text, pages};
+use serde::Deserialize;
 use serde_json::Value;
-use std::collections::BTreeMap;
-use utoipa::{IntoParams, ToSchema};
-
-/// The query of a list.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[allow(dead_code, reason = "describes a query that the handlers read themselves")]
-pub struct PageParams {
-    /// At most how many items; 100 where nothing is said.
-    #[param(minimum = 1, maximum = 500)]
-    pub limit: Option<u32>,
-    /// Where to go on: `next` of the page before.
-    #[param(max_length = 256)]
-    pub cursor: Option<String>,
-}
-
-/// A text in both languages.
-#[derive(Deserialize, Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Text {
-    /// Chinese.
-    pub zh: String,
-    /// English.
-    pub en: String,
-}
-
-/// What may be done to where a thing stands.
-#[derive(Debug, Clone, Copy, Deserialize, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum StateAction {
-    /// Puts into use what was handed in. It needs no reason.
-    Approve,
-    /// Stops it: no new use, those under way end, nothing more is released.
-    Suspend,
-    /// Undoes a suspension.
-    Resume,
-    /// Ends it for good, in force as a suspension is.
-    End,
-}
-
-/// A role.
-#[derive(Debug, Clone, Copy, Deserialize, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// 数据提供单位.
-    Holder,
-    /// 运营机构.
-    Operator,
-    /// 企业.
-    Business,
-    /// 数据主管部门.
-    Authority,
-}
-
-impl From<Role> for yunei_policy::words::Role {
-    fn from(role: Role) -> Self {
-        match role {
-            Role::Holder => Self::Holder,
-            Role::Operator => Self::Operator,
-            Role::Business => Self::Business,
-            Role::Authority => Self::Authority,
-        }
-    }
-}
-
-/// A change of state.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct StateChange {
-    /// What is to be done.
-    pub action: StateAction,
-    /// Why, for those concerned; needed for everything but an approval. Without numbers of persons or firms.
-    #[serde(default)]
-    pub reason: String,
-}
-
-/// A withdrawal.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Withdrawal {
-    /// Why, for those concerned.
-    pub reason: String,
-}
-
-/// A dataset that is registered.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewDataset {
-    /// The catalogue entry, TOML. Its `files` are relative paths under the server's data folder.
-    pub entry: String,
-}
-
-/// The manifest of a product.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ManifestText {
-    /// The manifest, TOML.
-    pub manifest: String,
-}
-
-/// Policies.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PoliciesText {
-    /// All the policies, in Cedar.
-    pub policies: String,
-}
-
-/// A model that is checked.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ModelCheck {
-    /// The manifest, TOML.
-    pub manifest: String,
-    /// The module, binary or text, base64.
-    pub module: String,
-}
-
-/// A model that is handed in.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ModelSubmission {
-    /// The manifest, TOML.
-    pub manifest: String,
-    /// The module, binary or text, base64.
-    pub module: String,
-    /// Its author's signature.
-    pub envelope: Envelope,
-}
-
-/// A DSSE envelope around an in-toto statement.
-#[derive(Deserialize, Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Envelope {
-    /// `application/vnd.in-toto+json`.
-    #[serde(rename = "payloadType")]
-    pub payload_type: String,
-    /// The statement, base64.
-    pub payload: String,
-    /// At least one of a registered key.
-    pub signatures: Vec<Signature>,
-}
-
-/// A signature of an envelope.
-#[derive(Deserialize, Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Signature {
-    /// The SHA-256 of the public key.
-    pub keyid: String,
-    /// Ed25519 over the pre-authentication encoding, base64.
-    pub sig: String,
-}
-
-/// A grant that is given.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewGrant {
-    /// To whom.
-    pub institution: String,
-    /// Of what.
-    pub product: String,
-    /// For what; all the product's purposes where none is named.
-    #[serde(default)]
-    pub purposes: Vec<String>,
-    /// For how many days from now, 1 to 1830.
-    #[schema(minimum = 1, maximum = 1830)]
-    pub days: u32,
-    /// At most how many uses.
-    #[schema(minimum = 0)]
-    pub max_runs: Option<u64>,
-}
-
-/// An institution that is added.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewInstitution {
-    /// Its id: lower-case letters, digits and hyphens.
-    pub id: String,
-    /// What it does.
-    pub role: Role,
-    /// Its name.
-    pub title: Text,
-}
-
-/// A token that is asked for.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewToken {
-    /// Whose it is to be; the caller's where nothing is said.
-    pub institution: Option<String>,
-    /// What people call it.
-    #[serde(default)]
-    pub label: String,
-    /// Any of `read`, `submit`, `use`, `approve`, `audit`, `admin`, as far as the caller's token has them.
-    pub scopes: Vec<String>,
-    /// For how many days, 1 to 400.
-    #[schema(minimum = 1, maximum = 400)]
-    pub days: u32,
-    /// SHA-256 of the client certificate that has to come with it.
-    pub certificate: Option<String>,
-}
-
-/// A key that models are signed with.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewKey {
-    /// Whose it is; the caller's where nothing is said.
-    pub institution: Option<String>,
-    /// The public key: the 32 bytes of Ed25519, base64.
-    pub public_key: String,
-    /// What people call it.
-    #[serde(default)]
-    pub label: String,
-}
-
-/// A run that is asked for.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewRun {
-    /// The product.
-    pub product: String,
-    /// Its parameters: texts, numbers, truth values.
-    #[serde(default)]
-    #[schema(value_type = Object)]
-    pub arguments: BTreeMap<String, Value>,
-    /// What for.
-    pub purpose: String,
-}
-
-/// A verification that is asked for.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewVerification {
-    /// The product.
-    pub product: String,
-    /// The identity fields of the subject, by column.
-    pub identity: BTreeMap<String, String>,
-    /// The claimed value, where the product takes one.
-    pub claim: Option<String>,
-    /// The claimed values by column, where it takes several.
-    #[serde(default)]
-    pub claims: BTreeMap<String, String>,
-    /// What for.
-    pub purpose: String,
-    /// In which scene, in the business's own words.
-    pub scene: Option<String>,
-    /// The business's own serial number: the same one with the same question gives the same answer again, uncharged.
-    pub serial: Option<String>,
-    /// The subject's consent, a compact JWS.
-    pub consent: Option<String>,
-}
-
-/// Why something was not done (RFC 9457).
-#[derive(Deserialize, ToSchema)]
-pub struct Problem {
-    /// `urn:yunei:problem:` and the first reason's code.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// The first reason, for people.
-    pub title: String,
-    /// The status.
-    pub status: u16,
-    /// The request.
-    pub instance: String,
-    /// Every reason.
-    pub refused: Vec<Refusal>,
-}
-
-/// One reason.
-#[derive(Debug, Clone, Deserialize, Serialize, ToSchema)]
-pub struct Refusal {
-    /// The stable code.
-    pub code: String,
-    /// The rule, for people.
-    pub message: String,
-    /// Where it is.
-    #[serde(rename = "where")]
-    #[schema(required = false)]
-    pub place: Option<String>,
-    /// What to change.
-    #[schema(required = false)]
-    pub hint: Option<String>,
-}
-
-macro_rules! pages {
-    ($($page:ident of $item:ident;)*) => {$(
-        /// A page of a list.
-        #[derive(Deserialize, ToSchema)]
-        pub struct $page {
-            /// The items.
-            pub items: Vec<$item>,
-            /// The cursor of the next page; null on the last.
-            pub next: Option<String>,
-        }
-    )*};
-}
+use utoipa::ToSchema;
 
 pages! {
     DatasetPage of Dataset; VersionPage of Version; ModelPage of Model; ProductPage of Product; GrantPage of Grant;
-    InstitutionPage of Institution; TokenPage of Token; KeyPage of Key; RunPage of RunRecord;
+    IssuerPage of Issuer; InstitutionPage of Institution; TokenPage of Token; KeyPage of Key; RunPage of RunRecord;
 }
 
 /// A dataset of the catalogue.
@@ -410,7 +115,7 @@ pub struct Checkup {
     pub rho: Option<f64>,
     pub columns: Vec<String>,
     pub expected: Vec<Expected>,
-    pub timing: Option<Value>,
+    pub timing: Option<Timing>,
 }
 
 /// The error to expect of a released number.
@@ -444,6 +149,19 @@ pub struct Institution {
     pub id: String,
     pub role: Role,
     pub title: Text,
+    pub state: String,
+}
+
+/// An issuer of consents.
+#[derive(Deserialize, ToSchema)]
+#[allow(missing_docs, reason = "as above")]
+pub struct Issuer {
+    /// The id of its key.
+    pub kid: String,
+    #[schema(inline)]
+    pub title: Text,
+    /// `EdDSA` or `ES256`: the one algorithm of its key.
+    pub algorithm: String,
     pub state: String,
 }
 
@@ -559,6 +277,127 @@ pub struct Verification {
     pub receipt: String,
 }
 
+/// The answers of a batch, in the order of its items.
+#[derive(Deserialize, ToSchema)]
+pub struct BatchAnswers {
+    /// Each stands for itself.
+    pub answers: Vec<BatchAnswer>,
+}
+
+/// The answer to one item.
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum BatchAnswer {
+    /// It was answered.
+    Answered(Box<Verification>),
+    /// It was not.
+    Refused {
+        /// Every reason.
+        refused: Vec<Refusal>,
+    },
+}
+
+/// What looked like enumeration.
+#[derive(Deserialize, ToSchema)]
+pub struct Alarms {
+    /// The newest first.
+    pub items: Vec<Alarm>,
+}
+
+/// Something that looked like enumeration.
+#[derive(Deserialize, ToSchema)]
+pub struct Alarm {
+    /// The business.
+    pub institution: String,
+    /// The product.
+    pub product: String,
+    /// `no-match-share`, `canaries`, `neighbours` or `many-claims`.
+    pub alarm: String,
+    /// Whether it stopped the business for this product.
+    pub stops: bool,
+    /// When, milliseconds since 1970 UTC.
+    pub at: i64,
+    /// When the authority lifted it.
+    pub lifted_at: Option<i64>,
+}
+
+/// How many stops were lifted.
+#[derive(Deserialize, ToSchema)]
+pub struct Lifted {
+    /// The business.
+    pub institution: String,
+    /// For which product.
+    pub product: String,
+    /// How many there were.
+    pub lifted: u64,
+}
+
+/// Who asked about a subject.
+#[derive(Deserialize, ToSchema)]
+pub struct Asked {
+    /// The newest first, at most 1,000.
+    pub items: Vec<AskedOnce>,
+}
+
+/// A verification, as its subject sees it.
+#[derive(Deserialize, ToSchema)]
+#[allow(missing_docs, reason = "as above")]
+pub struct AskedOnce {
+    pub id: String,
+    pub institution: String,
+    pub product: String,
+    pub purpose: String,
+    pub scene: Option<String>,
+    pub consented: bool,
+    pub state: String,
+    /// When, milliseconds since 1970 UTC.
+    pub at: i64,
+    pub log_index: Option<u64>,
+}
+
+/// The index of a verification product.
+#[derive(Deserialize, ToSchema)]
+#[allow(missing_docs, reason = "as above")]
+pub struct Index {
+    pub product: String,
+    pub version: u64,
+    pub as_of: String,
+    pub subjects: u64,
+    pub bytes: u64,
+}
+
+/// An index held against the data.
+#[derive(Deserialize, ToSchema)]
+pub struct IndexAudit {
+    /// The product.
+    pub product: String,
+    /// The dataset's version.
+    pub version: u64,
+    /// Rows of the files that name a subject.
+    pub rows: u64,
+    /// Subjects of the index.
+    pub subjects: u64,
+    /// Rows that were looked up.
+    pub sampled: u64,
+    /// Of those, rows whose answer is not the one that the row itself gives.
+    pub differing: u64,
+    /// Made-up subjects that were looked up, and found.
+    pub found_absent: u64,
+    /// Whether the index says what the files say.
+    pub sound: bool,
+}
+
+/// What is left for one product, if an institution runs it.
+#[derive(Deserialize, ToSchema)]
+pub struct ProductBudget {
+    /// ε of one run; 0 where runs cost nothing.
+    pub epsilon: f64,
+    /// About how many more different runs like this all its budgets bear; null where runs cost nothing.
+    pub runs_left: Option<u64>,
+    /// Its budgets.
+    pub budgets: Vec<Budget>,
+}
+
 /// Budgets.
 #[derive(Deserialize, ToSchema)]
 #[allow(missing_docs, reason = "as above")]
@@ -578,26 +417,6 @@ pub struct Budget {
     pub limit_rho: f64,
     pub spent_rho: f64,
     pub runs_left: Option<u64>,
-}
-
-/// Entries of the log.
-#[derive(Deserialize, ToSchema)]
-#[allow(missing_docs, reason = "as above")]
-pub struct EntryPage {
-    pub items: Vec<Entry>,
-    pub next: Option<String>,
-    pub size: u64,
-}
-
-/// One entry of the log.
-#[derive(Deserialize, ToSchema)]
-#[allow(missing_docs, reason = "as above")]
-pub struct Entry {
-    pub index: u64,
-    pub at: String,
-    pub kind: String,
-    #[schema(value_type = Object)]
-    pub fields: Value,
 }
 
 /// What was handed in.
@@ -632,6 +451,30 @@ pub struct Stands {
     pub ended: bool,
     /// The releases that rested on it, newest first.
     pub releases: Vec<Release>,
+    /// Of a product that was approved: what the time of its runs can tell.
+    pub timing: Option<Timing>,
+}
+
+/// What the time of a run can tell about one unit, for those who approve it.
+#[derive(Deserialize, ToSchema)]
+pub struct Timing {
+    /// The quantum at whose ticks results leave, milliseconds.
+    pub quantum_millis: u64,
+    /// The most time that one unit can add, microseconds.
+    pub unit_micros: u64,
+    /// With at most this probability one unit moves the tick at which a result leaves.
+    pub shift: f64,
+}
+
+/// What was done, and where it stands now.
+#[derive(Deserialize, ToSchema)]
+pub struct Standing {
+    /// What kind of thing.
+    pub kind: String,
+    /// Its id.
+    pub id: String,
+    /// Where it stands.
+    pub state: String,
 }
 
 /// A release, as the authority is shown it.
