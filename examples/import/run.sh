@@ -21,6 +21,8 @@ done
 "$yunei" model submit "$work/risk_xgboost/model.toml"
 "$yunei" model approve risk-xgboost@1.0.0
 "$yunei" product submit "$here/product.toml"
+"$yunei" --as holder agree imported-risk
 "$yunei" product approve imported-risk
-"$yunei" grant add --institution operator --product imported-risk --purpose credit-research
+echo "An agreement for the example." >"$work/agreement.txt"
+"$yunei" grant add --institution operator --product imported-risk --purpose credit-research --agreement "$work/agreement.txt"
 "$yunei" run imported-risk --purpose credit-research

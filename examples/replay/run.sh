@@ -20,8 +20,9 @@ y --as operator model submit "$model"
 y --as authority model approve "$("$yunei" --home "$home" --json model list | sed -n 's/.*"id": "\(credit-risk@[^"]*\)".*/\1/p' | head -1)"
 for product in risk-by-city electricity-by-risk; do
     y --as operator product submit "$(find "$work/demo" -name "$product.toml" | head -1)"
+    y --as holder agree "$product"
     y --as authority product approve "$product"
-    y --as authority grant add --institution operator --product "$product"
+    y --as authority grant add --institution operator --product "$product" --agreement "$work/rules.toml"
 done
 n=0
 while [ "$n" -lt "$runs" ]; do

@@ -18,7 +18,8 @@ mkdir -p "$folder"
   "$yunei" --as operator product submit "$here/product.toml"
   "$yunei" --as holder agree lives-in
   "$yunei" --as authority product approve lives-in
-  "$yunei" --as authority grant add --institution business --product lives-in --purpose loan
+  "$yunei" --as authority grant add --institution business --product lives-in --purpose loan \
+    --agreement "$folder/rules.toml"
 } >&2
 "$yunei" --json token issue --institution business --days 1 |
   python3 -c 'import json,sys; print(json.load(sys.stdin)["token"])' > "$folder/token"

@@ -319,7 +319,7 @@ async fn no_command_is_left_behind() {
     desk.done(&authority, &["dataset", "epoch", "people"]);
     desk.done(&authority, &["institution", "add", "bank", "--role", "business", "--zh", "银行", "--en", "Bank"]);
     desk.done(&authority, &["appoint", "auditor", "--office", "audit", "--zh", "审计", "--en", "Auditor"]);
-    desk.refused(&authority, &["admit", "bank"], "authorise/state");
+    desk.refused(&authority, &["admit", "bank"], "authorise/own-submission");
     assert_eq!(desk.done(&holder, &["dataset", "register", "people.toml"])["version"], 2);
     desk.refused(&authority, &["dataset", "approve", "people"], "authorise/dataset-state");
     assert_eq!(desk.done(&authority, &["audit", "replay", &run])["identical"], 1);

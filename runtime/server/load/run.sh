@@ -15,8 +15,11 @@ cleanup() { [ -z "$server" ] || kill "$server" 2>/dev/null || true; rm -rf "$wor
 trap cleanup EXIT
 
 # Made-up data and a furnished home.
-"$yunei" --lang en demo --rows 100000 --keep "$work/demo" >"$work/demo.txt" 2>&1
+"$yunei" --lang en demo --rows "${ROWS:-100000}" --keep "$work/demo" >"$work/demo.txt" 2>&1
 home="$(find "$work/demo" -name yunei.toml -printf '%h\n' -quit)"
+# The demo's budget is made to run out; this one bears what is asked here.
+sed -i -e 's/^dataset = .*/dataset = 100.0/' -e 's/^institution_dataset = .*/institution_dataset = 100.0/' \
+    -e 's/^product = .*/product = 100.0/' "$home/policy/rules.toml"
 token="$("$yunei" --home "$home" --json token issue --institution operator --scope read --scope use --days 1 | python3 -c 'import json,sys; print(json.load(sys.stdin)["token"])')"
 "$yunei" --home "$home" --json serve --listen 127.0.0.1:0 >"$work/serve.json" 2>"$work/serve.log" &
 server=$!
@@ -38,7 +41,7 @@ warm="$(rss)"
 echo "rss_kib warm $warm"
 python3 "$here/runs.py" "$address" "$token" "$seconds" >"$work/runs.txt" &
 runs=$!
-wrk -t 1 -c 64 -d "${seconds}s" -s "$work/auth.lua" "http://$address/v1/products"
+wrk -t 1 -c 64 -d "${seconds}s" --timeout 30s -s "$work/auth.lua" "http://$address/v1/products"
 wait "$runs" || { cat "$work/runs.txt"; exit 1; }
 cat "$work/runs.txt"
 after="$(rss)"
