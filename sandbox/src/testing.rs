@@ -19,9 +19,8 @@ pub struct Rewritten {
 pub fn rewritten(verified: &Verified, undo: bool) -> Option<Rewritten> {
     let containment = if undo { Containment::Undo } else { Containment::Fresh };
     let plan = Plan::of(verified, containment);
-    let wasm = rewrite::rewrite(verified, &plan).ok()?;
     Some(Rewritten {
-        wasm,
+        wasm: rewrite::rewrite(verified, &plan).ok()?.wasm,
         columns: (0..plan.params.len()).map(|i| plan.layout.column(i) as usize).collect(),
         results: plan.layout.results() as usize,
     })

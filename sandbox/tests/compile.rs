@@ -149,6 +149,97 @@ fn an_artefact_is_compiled_once_and_again_when_damaged() {
     folder(&sandbox, "credit-risk");
 }
 
+/// A compiler that must not be asked.
+#[derive(Debug)]
+struct Nobody;
+
+impl Compiler for Nobody {
+    fn compile(&self, _: &[u8], _: Target) -> Result<Vec<u8>, CompileError> {
+        Err(CompileError::Unavailable)
+    }
+}
+
+fn with_cache(home: &std::path::Path, config: SandboxConfig) -> Sandbox {
+    Sandbox::new(config.cache(ArtefactCache::new(home, CacheKey::new(&[1; 32])))).unwrap()
+}
+
+#[test]
+fn what_was_compiled_once_is_recalled_by_its_digest_alone() {
+    let home = tempfile::tempdir().unwrap();
+    let people = people(300, 5);
+    for name in ["credit-risk", "credit-risk/c", "concentration/c", "hostile/remembers", "hostile/traps-on-target"] {
+        let (manifest, module) = files(name);
+        let columns = &columns(&people)[..manifest.features().len()];
+        let first = with_cache(home.path(), SandboxConfig::default()).open(&module, &manifest).unwrap();
+        // Another process: nothing is verified, nothing compiled.
+        let later = with_cache(home.path(), SandboxConfig::default().compiler(Nobody));
+        let recalled = later.recall(first.digest(), &manifest).unwrap();
+        assert_eq!(recalled.score(columns, 300).unwrap(), first.score(columns, 300).unwrap(), "{name}");
+        assert_eq!(recalled.report(), first.report());
+        assert_eq!((recalled.digest(), recalled.manifest()), (first.digest(), &manifest));
+        // The same process needs no file any more, and a model that is in use twice has two instances.
+        fs::remove_dir_all(home.path()).unwrap();
+        let again = later.recall(first.digest(), &manifest).unwrap();
+        assert_eq!(again.score(columns, 300).unwrap(), recalled.score(columns, 300).unwrap());
+        assert!(with_cache(home.path(), SandboxConfig::default()).recall(first.digest(), &manifest).is_none());
+    }
+}
+
+#[test]
+fn unit_models_are_recalled_too() {
+    let home = tempfile::tempdir().unwrap();
+    let (manifest, module) = files("household-energy");
+    let months = columns(&(0..64).map(|i| [f64::from(i % 12 + 1), f64::from(i * 7)]).collect::<Vec<_>>());
+    let units: Vec<_> = (0..16).map(|i| i * 4..i * 4 + 4).collect();
+    let first = with_cache(home.path(), SandboxConfig::default()).open(&module, &manifest).unwrap();
+    let later = with_cache(home.path(), SandboxConfig::default().compiler(Nobody));
+    let recalled = later.recall(first.digest(), &manifest).unwrap();
+    assert_eq!(recalled.fold(&months, &units).unwrap(), first.fold(&months, &units).unwrap());
+}
+
+#[test]
+fn another_manifest_containment_or_digest_recalls_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let (manifest, module) = files("hostile/remembers");
+    let digest =
+        with_cache(home.path(), SandboxConfig::default()).open(&module, &manifest).unwrap().digest().to_owned();
+    let nobody = || SandboxConfig::default().compiler(Nobody);
+    assert!(with_cache(home.path(), nobody()).recall(&digest, &manifest).is_some());
+    assert!(with_cache(home.path(), nobody().fresh_instances(true)).recall(&digest, &manifest).is_none());
+    assert!(with_cache(home.path(), nobody()).recall(&digest.replace(['0', '1'], "2"), &manifest).is_none());
+    let text = fs::read_to_string(models().join("hostile/remembers/model.toml")).unwrap();
+    let other = yunei_sandbox::Manifest::parse(&with_other_fuel(&text)).unwrap();
+    assert_ne!(other, manifest);
+    assert!(with_cache(home.path(), nobody()).recall(&digest, &other).is_none());
+}
+
+/// The manifest's text with another limit on fuel.
+fn with_other_fuel(text: &str) -> String {
+    text.lines().map(|l| if l.starts_with("fuel") { "fuel = 12345" } else { l }).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn an_artefact_under_another_models_name_is_not_run() {
+    let home = tempfile::tempdir().unwrap();
+    let compiler = Counting::default();
+    let sandbox = || with_cache(home.path(), SandboxConfig::default().compiler(compiler.clone()));
+    // Two models of one manifest: what is swapped would fit.
+    let (manifest, module) = files("credit-risk/c");
+    let (_, other) = files("credit-risk/rust");
+    let digests = [&module, &other].map(|m| sandbox().open(m, &manifest).unwrap().digest().to_owned());
+    let files: Vec<_> = fs::read_dir(home.path()).unwrap().map(|e| e.unwrap().path()).collect();
+    assert_eq!((files.len(), compiler.0.load(Ordering::SeqCst)), (2, 2));
+    let contents = [fs::read(&files[0]).unwrap(), fs::read(&files[1]).unwrap()];
+    fs::write(&files[0], &contents[1]).unwrap();
+    fs::write(&files[1], &contents[0]).unwrap();
+    for digest in &digests {
+        assert!(sandbox().recall(digest, &manifest).is_none());
+    }
+    sandbox().open(&module, &manifest).unwrap();
+    assert_eq!(compiler.0.load(Ordering::SeqCst), 3);
+    assert!(sandbox().recall(&digests[0], &manifest).is_some());
+}
+
 #[test]
 fn the_longest_time_of_a_unit_grows_with_its_fuel() {
     let sandbox = sandbox();

@@ -1,10 +1,11 @@
 //! Runs a model file over rows in the sandbox: `score MODEL ROWS EXPORT ANSWERS [STYLE] [TIMES]`.
 //!
-//! `score MODEL --describe` prints what was understood of the file, as JSON.
+//! `score MODEL --describe` prints what was understood of the file, as JSON; `score MODEL --into FOLDER` writes module and manifests there.
 //!
 //! ROWS and ANSWERS are raw little-endian binary64; a row has a value for each column of the file, in the order of the
 //! names in COLUMNS (`MODEL.columns`, one per line). Missing values are NaN. With TIMES the rows are scored so many
-//! times and the best time is printed, in nanoseconds per row.
+//! times and the best time is printed, in nanoseconds per row. With a folder in `YUNEI_ARTEFACTS` the machine code stays
+//! there, for a disassembler.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::time::Instant;
 
 use arrow_array::{Array, ArrayRef, Float32Array, Float64Array};
 use yunei_import::{Naming, Style};
-use yunei_sandbox::{Manifest, Sandbox, SandboxConfig, Verified};
+use yunei_sandbox::{ArtefactCache, CacheKey, Manifest, Sandbox, SandboxConfig, Verified};
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -20,6 +21,14 @@ fn main() {
     if args[1] == "--describe" {
         let imported = yunei_import::import(&bytes, &Naming::default()).unwrap_or_else(|w| panic!("{}", w[0]));
         println!("{}", serde_json::to_string(&imported.summary).unwrap());
+        return;
+    }
+    if args[1] == "--into" {
+        let folder = std::path::Path::new(&args[2]);
+        let imported = yunei_import::import(&bytes, &Naming::default()).unwrap_or_else(|w| panic!("{}", w[0]));
+        std::fs::create_dir_all(folder).unwrap();
+        std::fs::write(folder.join(&imported.file), &imported.wasm).unwrap();
+        imported.manifests.iter().for_each(|(name, text)| std::fs::write(folder.join(name), text).unwrap());
         return;
     }
     let names = std::fs::read_to_string(format!("{}.columns", args[0])).unwrap();
@@ -41,7 +50,11 @@ fn main() {
     let manifest = manifests.iter().find(find).unwrap();
     let verified = Verified::check(&imported.wasm, manifest).unwrap_or_else(|w| panic!("{}", w[0]));
     let start = Instant::now();
-    let model = Sandbox::new(SandboxConfig::default()).unwrap().load(&verified, manifest).unwrap();
+    let config = match std::env::var_os("YUNEI_ARTEFACTS") {
+        Some(folder) => SandboxConfig::default().cache(ArtefactCache::new(folder, CacheKey::new(&[0; 32]))),
+        None => SandboxConfig::default(),
+    };
+    let model = Sandbox::new(config).unwrap().load(&verified, manifest).unwrap();
     let took_compile = start.elapsed();
     let columns: Vec<ArrayRef> = imported
         .summary

@@ -4,17 +4,15 @@
     python3 -m venv venv && venv/bin/pip install -r sandbox/benches/peers/requirements.txt
     venv/bin/python sandbox/benches/peers/ensemble.py
 
-With an argument, the ensemble is saved there as an XGBoost model file, to be imported (`yunei model import`); the folder of
-the imported model, in YUNEI_ENSEMBLE, is then measured too, and is what the peers are compared with.
-
-Builds the same trees and rows from the same seeds, checks that the predictions are the same, and measures in turn: the
-sandbox (`cargo bench -p yunei-sandbox -- ensemble`), XGBoost, ONNX Runtime. Prints the medians of all rounds and the ratios.
+Builds the same trees and rows from the same seeds, saves the ensemble as an XGBoost model file, imports it (the example `score` of
+`yunei-import`; YUNEI_IMPORT is another command) and measures in turn: the imported model in the sandbox (`cargo bench -p
+yunei-sandbox -- ensemble`; YUNEI_BENCH is another command), XGBoost, ONNX Runtime. Checks that the predictions are the same. Prints the
+shortest time of each over all rounds, and the ratios.
 """
 
 import json
 import os
 import re
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -64,8 +62,8 @@ def rows():
     return np.array([[r.below(GRID) / GRID for _ in range(FEATURES)] for _ in range(ROWS)], dtype=np.float32)
 
 
-def in_xgboost(ensemble):
-    """A model file as XGBoost writes it: the trees go in as they are, nothing is trained."""
+def in_xgboost(ensemble, folder):
+    """A model file as XGBoost writes it: the trees go in as they are, nothing is trained. It is imported on the way."""
     total = 2 * INNER + 1
     described = []
     for i, (nodes, leaves) in enumerate(ensemble):
@@ -94,15 +92,14 @@ def in_xgboost(ensemble):
     booster["tree_info"] = [0] * TREES
     booster["iteration_indptr"] = list(range(TREES + 1))
     booster["gbtree_model_param"]["num_trees"] = str(TREES)
-    if len(sys.argv) > 1:
-        with open(sys.argv[1], "w") as file:
-            json.dump(model, file)
-        sys.exit(0)
-    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+    path = os.path.join(folder, "ensemble.json")
+    with open(path, "w") as file:
         json.dump(model, file)
-        file.flush()
-        loaded = xgboost.Booster({"nthread": 1})
-        loaded.load_model(file.name)
+    loaded = xgboost.Booster({"nthread": 1})
+    loaded.load_model(path)
+    command = os.environ.get("YUNEI_IMPORT", "cargo run -q --release -p yunei-import --example score --").split()
+    os.environ["YUNEI_ENSEMBLE"] = os.path.join(folder, "imported")
+    subprocess.run([*command, path, "--into", os.environ["YUNEI_ENSEMBLE"]], check=True)
     return lambda x: loaded.inplace_predict(x, predict_type="margin")
 
 
@@ -144,7 +141,7 @@ def measure(predict, x):
         start = time.perf_counter_ns()
         predict(x)
         times.append(time.perf_counter_ns() - start)
-    return statistics.median(times) / len(x)
+    return min(times) / len(x)
 
 
 def in_sandbox():
@@ -158,8 +155,13 @@ def in_sandbox():
 
 
 def main():
+    with tempfile.TemporaryDirectory() as folder:
+        compare(folder)
+
+
+def compare(folder):
     ensemble, x = trees(), rows()
-    ways = {"XGBoost " + xgboost.__version__: in_xgboost(ensemble), "ONNX Runtime " + onnxruntime.__version__: in_onnx(ensemble)}
+    ways = {"XGBoost " + xgboost.__version__: in_xgboost(ensemble, folder), "ONNX Runtime " + onnxruntime.__version__: in_onnx(ensemble)}
     results = {name: [] for name in ["Yunei", *ways]}
     for _ in range(ROUNDS):
         nanoseconds, total = in_sandbox()
@@ -169,11 +171,11 @@ def main():
             if abs(theirs - total) > 0.01:
                 sys.exit(f"{name} computes something else: {theirs} instead of {total}")
             results[name].append(measure(predict, x))
-    ours = statistics.median(results["Yunei"])
+    ours = min(results["Yunei"])
     print(f"{TREES} trees of depth {DEPTH}, {FEATURES} features, batches of {ROWS} rows, one thread\n")
     print("| way | a row | of ours |\n|---|---|---|")
     for name, times in results.items():
-        theirs = statistics.median(times)
+        theirs = min(times)
         print(f"| {name} | {theirs:.0f} ns | {theirs / ours:.2f} |")
 
 

@@ -220,30 +220,46 @@ fn ready() {
         ("100 trees", manifest(ensemble::FEATURES, "fuel = 1000000"), trees),
         ("the large module", manifest_one, large),
     ] {
-        let verified = Verified::check(&module, &manifest).expect("a model");
-        drop(cached().load(&verified, &manifest).expect("compiled and kept"));
-        let sandbox = cached();
-        let times = (0..101)
-            .map(|_| {
+        let first = cached().open(&module, &manifest).expect("compiled and kept");
+        let digest = first.digest().to_owned();
+        let known = cached();
+        // Each sandbox that knows nothing is a process that begins; setting it up is not the model's time.
+        let times = |known: Option<&Sandbox>, open: &dyn Fn(&Sandbox) -> Model| {
+            let times = (0..101).map(|_| {
+                let new = cached();
+                let sandbox = known.unwrap_or(&new);
                 let start = Instant::now();
-                drop(black_box(sandbox.load(&verified, &manifest).expect("cached")));
-                start.elapsed()
-            })
-            .collect();
-        let ms = median(times).as_secs_f64() * 1e3;
-        rows.push(vec![
-            format!("{name}, {} bytes, from the cache", module.len()),
-            format!("{ms:.3} ms"),
-            "< 1 ms".to_owned(),
-            met(ms < 1.0),
-        ]);
+                let model = black_box(open(sandbox));
+                let time = start.elapsed();
+                drop(model);
+                time
+            });
+            median(times.collect()).as_secs_f64() * 1e3
+        };
+        let by_bytes = times(None, &|s| s.open(&module, &manifest).expect("cached"));
+        let by_digest = times(None, &|s| s.recall(&digest, &manifest).expect("cached"));
+        let loaded = times(Some(&known), &|s| s.recall(&digest, &manifest).expect("cached"));
+        let file =
+            std::fs::read_dir(home.path()).expect("a folder").flatten().map(|e| e.metadata().map_or(0, |m| m.len()));
+        let artefact = file.max().unwrap_or(0);
+        for (how, ms) in
+            [("from its bytes", by_bytes), ("from its digest", by_digest), ("again in the process", loaded)]
+        {
+            rows.push(vec![
+                format!("{name}, {} bytes ({artefact} at most of code), {how}", module.len()),
+                format!("{ms:.3} ms"),
+                "< 1 ms".to_owned(),
+                met(ms < 1.0),
+            ]);
+        }
     }
     table("Until a model is ready", &["what", "time", "asked", "met"], &rows);
 }
 
-/// About one MiB of arithmetic in functions of ten kilobytes.
+/// About one MiB of arithmetic in functions of ten kilobytes. `copysign` keeps it from running in pairs, which would leave
+/// little code.
 fn large_module() -> Vec<u8> {
-    let adds = "f64.const 1.5 f64.add f64.const 0.5 f64.mul ".repeat(400);
+    let adds = format!("{}local.get 0 f64.copysign ", "f64.const 1.5 f64.add f64.const 0.5 f64.mul ".repeat(400));
     let functions: String =
         (0..131).map(|i| format!("(func $f{i} (param f64) (result f64) local.get 0 {adds})")).collect();
     let calls: String = (0..131).map(|i| format!("call $f{i} ")).collect();

@@ -1,4 +1,4 @@
-//! Artefacts on disk, each under the digest of its module and engine, authenticated with a key.
+//! Artefacts on disk, each under the name of what it was made from, authenticated with a key.
 
 use std::fmt;
 use std::fs;
@@ -6,14 +6,18 @@ use std::hash::{Hash, Hasher};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::digest::{Context, SHA256};
-use ring::hmac;
+use ring::rand::{SecureRandom, SystemRandom};
 use wasmtime::Engine;
 
-use crate::verify::hex;
+use crate::manifest::Manifest;
+use crate::verify::{Report, hex};
 
-const MAGIC: &[u8; 8] = b"yunei-a1";
-const TAG_BYTES: usize = 32;
+const MAGIC: &[u8; 8] = b"yunei-a2";
+const TAG_BYTES: usize = 16;
+/// Length of what verification found, before it.
+const LENGTH_BYTES: usize = 4;
 /// No artefact of a module within the verifier's bounds comes near.
 const ARTEFACT_BYTES: u64 = 512 * 1024 * 1024;
 /// Artefacts in a folder, and their bytes; beyond either the oldest make room.
@@ -28,12 +32,28 @@ struct Room {
 /// The key that artefacts are authenticated with. Whoever has it can have any code run: it belongs
 /// among the secrets of the home.
 #[derive(Clone)]
-pub struct CacheKey(hmac::Key);
+pub struct CacheKey(LessSafeKey);
 
 impl CacheKey {
-    /// Makes a key of 32 random bytes.
+    /// Makes a key of 32 random bytes, or of 32 that were derived for this purpose alone.
     pub fn new(bytes: &[u8; 32]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, bytes))
+        // INVARIANT: the algorithm takes keys of 32 bytes and no other reason to refuse one exists.
+        let Ok(key) = UnboundKey::new(&AES_256_GCM, bytes) else { unreachable!("32 bytes are a key") };
+        Self(LessSafeKey::new(key))
+    }
+
+    /// The tag of `message` under `nonce`: AES-256-GCM over nothing but associated data, which is GMAC
+    /// (NIST SP 800-38D, section 3). A third of the time of HMAC-SHA-256, and the time of the tag is the time of a
+    /// large model.
+    fn tag(&self, nonce: [u8; NONCE_LEN], message: &[u8]) -> Option<[u8; TAG_BYTES]> {
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        let tag = self.0.seal_in_place_separate_tag(nonce, Aad::from(message), &mut []).ok()?;
+        tag.as_ref().try_into().ok()
+    }
+
+    fn is_authentic(&self, nonce: [u8; NONCE_LEN], message: &[u8], tag: [u8; TAG_BYTES]) -> bool {
+        let mut tag = tag;
+        self.0.open_in_place(Nonce::assume_unique_for_key(nonce), Aad::from(message), &mut tag).is_ok()
     }
 }
 
@@ -43,8 +63,69 @@ impl fmt::Debug for CacheKey {
     }
 }
 
-/// A folder of artefacts. A file in it is machine code, taken only when its HMAC-SHA-256 (RFC 2104)
-/// over name and content is right; any other file is as good as none and is written anew.
+/// What an artefact is kept under: everything that decides what is verified, rewritten and compiled. Another module,
+/// manifest, way of containment, version of this crate or setting of the engine has another name.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Name([u8; 32]);
+
+/// The part of a [`Name`] that does not depend on the model.
+#[derive(Debug, Clone)]
+pub(crate) struct Generation([u8; 32]);
+
+impl Generation {
+    /// Of this build of the crate and these engines, for instances that are undone or thrown away.
+    pub(crate) fn new(engines: [&Engine; 2], fresh: bool) -> Self {
+        Self::of(env!("YUNEI_SANDBOX_SOURCES"), engines, fresh)
+    }
+
+    fn of(sources: &str, engines: [&Engine; 2], fresh: bool) -> Self {
+        let mut hash = Fingerprint(Context::new(&SHA256));
+        hash.write(sources.as_bytes());
+        hash.write(&[u8::from(fresh)]);
+        for engine in engines {
+            engine.precompile_compatibility_hash().hash(&mut hash);
+        }
+        Self(digest(hash.0))
+    }
+
+    /// The name for the module with this digest under a manifest.
+    pub(crate) fn name(&self, module: &str, manifest: &Manifest) -> Name {
+        let mut name = Context::new(&SHA256);
+        name.update(&self.0);
+        name.update(&(module.len() as u64).to_le_bytes());
+        name.update(module.as_bytes());
+        name.update(&manifest.canonical());
+        Name(digest(name))
+    }
+}
+
+fn digest(context: Context) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(context.finish().as_ref());
+    bytes
+}
+
+/// A compiled model and what is known of it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Entry<A> {
+    pub(crate) known: Known,
+    pub(crate) artefact: A,
+}
+
+/// What verification and rewriting found.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Known {
+    /// Whether the rewritten module's results are bounded already.
+    pub(crate) bounded: bool,
+    pub(crate) report: Report,
+}
+
+/// A folder of artefacts. A file in it is machine code, taken only when its tag over its name and all of
+/// its content is right; any other file is as good as none and is written anew.
+///
+/// ```text
+/// "yunei-a2" | length, 4 bytes, little endian | what is known, TOML | artefact | nonce, 12 bytes | tag, 16 bytes
+/// ```
 #[derive(Debug, Clone)]
 pub struct ArtefactCache {
     folder: PathBuf,
@@ -57,37 +138,56 @@ impl ArtefactCache {
         Self { folder: folder.into(), key }
     }
 
-    /// The name of the artefact of `wasm` on `engine`: both go into it, so that neither another
-    /// module nor another version or setting of the engine can be met by it.
-    pub(crate) fn name(wasm: &[u8], engine: &Engine) -> String {
-        let mut fingerprint = Fingerprint(Context::new(&SHA256));
-        engine.precompile_compatibility_hash().hash(&mut fingerprint);
-        let mut name = Context::new(&SHA256);
-        name.update(fingerprint.0.finish().as_ref());
-        name.update(wasm);
-        hex(name.finish().as_ref())
-    }
-
-    /// The artefact `name`, if it is there and authentic.
-    pub(crate) fn get(&self, name: &str) -> Option<Vec<u8>> {
-        let file = fs::File::open(self.folder.join(name)).ok()?;
-        let mut bytes = Vec::new();
+    /// Hands the artefact `name` to `take`, if it is there and authentic.
+    pub(crate) fn get<T>(&self, name: &Name, take: impl FnOnce(Entry<&[u8]>) -> Option<T>) -> Option<T> {
+        let file = fs::File::open(self.path(name)).ok()?;
+        let length = file.metadata().ok()?.len().min(ARTEFACT_BYTES);
+        // The name stands before the content: one message for the tag. It has a fixed length, so that the two
+        // cannot run into each other.
+        let mut bytes = Vec::with_capacity(name.0.len() + length as usize + 1);
+        bytes.extend_from_slice(&name.0);
         file.take(ARTEFACT_BYTES).read_to_end(&mut bytes).ok()?;
-        let content = bytes.strip_prefix(MAGIC)?;
-        let (tag, artefact) = content.split_at_checked(TAG_BYTES)?;
-        hmac::verify(&self.key.0, &authenticated(name, artefact), tag).ok()?;
-        bytes.drain(..MAGIC.len() + TAG_BYTES);
-        Some(bytes)
+        let (bytes, tag) = bytes.split_last_chunk::<TAG_BYTES>()?;
+        let (message, nonce) = bytes.split_last_chunk::<NONCE_LEN>()?;
+        let content = message.strip_prefix(&name.0[..])?.strip_prefix(MAGIC)?;
+        if !self.key.is_authentic(*nonce, message, *tag) {
+            return None;
+        }
+        let (length, content) = content.split_first_chunk::<LENGTH_BYTES>()?;
+        let (known, artefact) = content.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        let known = toml::from_str(std::str::from_utf8(known).ok()?).ok()?;
+        take(Entry { known, artefact })
     }
 
     /// Keeps an artefact. A reader sees the whole file or none.
-    pub(crate) fn put(&self, name: &str, artefact: &[u8]) -> io::Result<()> {
+    pub(crate) fn put(&self, name: &Name, entry: &Entry<&[u8]>) -> io::Result<()> {
+        let invalid = || io::Error::from(io::ErrorKind::InvalidData);
+        let known = toml::to_string(&entry.known).map_err(|_| invalid())?;
+        let length = u32::try_from(known.len()).map_err(|_| invalid())?;
+        let mut message = Vec::with_capacity(entry.artefact.len() + known.len() + 128);
+        for part in [&name.0[..], MAGIC, &length.to_le_bytes(), known.as_bytes(), entry.artefact] {
+            message.extend_from_slice(part);
+        }
+        // Chosen at random for every artefact: with 96 bits none comes twice under a key (SP 800-38D, section 8.3,
+        // allows 2^32 of them).
+        let mut nonce = [0; NONCE_LEN];
+        SystemRandom::new().fill(&mut nonce).map_err(|_| invalid())?;
+        let tag = self.key.tag(nonce, &message).ok_or_else(invalid)?;
+        message.extend_from_slice(&nonce);
+        message.extend_from_slice(&tag);
+        self.write(name, &message[name.0.len()..])
+    }
+
+    fn path(&self, name: &Name) -> PathBuf {
+        self.folder.join(hex(&name.0))
+    }
+
+    fn write(&self, name: &Name, content: &[u8]) -> io::Result<()> {
         fs::create_dir_all(&self.folder)?;
-        self.make_room(artefact.len() as u64, FOLDER)?;
-        let tag = hmac::sign(&self.key.0, &authenticated(name, artefact));
-        let temporary = self.folder.join(format!("{name}.{}.{:?}", std::process::id(), std::thread::current().id()));
-        let written =
-            write(&temporary, tag.as_ref(), artefact).and_then(|()| fs::rename(&temporary, self.folder.join(name)));
+        self.make_room(content.len() as u64, FOLDER)?;
+        let path = self.path(name);
+        let temporary = path.with_extension(format!("{}.{:?}", std::process::id(), std::thread::current().id()));
+        let written = write(&temporary, content).and_then(|()| fs::rename(&temporary, path));
         if written.is_err() {
             // The half-written file is of no use to anybody; failing to remove it harms nobody.
             let _ = fs::remove_file(&temporary);
@@ -125,16 +225,8 @@ impl ArtefactCache {
     }
 }
 
-/// What the tag is made over: a name has a fixed length, so that the two cannot run into each other.
-fn authenticated(name: &str, artefact: &[u8]) -> Vec<u8> {
-    [name.as_bytes(), artefact].concat()
-}
-
-fn write(path: &Path, tag: &[u8], artefact: &[u8]) -> io::Result<()> {
-    let mut file = fs::File::create(path)?;
-    file.write_all(MAGIC)?;
-    file.write_all(tag)?;
-    file.write_all(artefact)
+fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+    fs::File::create(path)?.write_all(content)
 }
 
 /// Feeds what the engine hashes into SHA-256: the 64 bits of a plain hasher are few for a name.
@@ -160,31 +252,97 @@ mod tests {
         ArtefactCache::new(folder, CacheKey::new(&[key; 32]))
     }
 
+    fn manifest(more: &str) -> Manifest {
+        let text = format!(
+            "[model]\nid='m'\nversion='1.0.0'\nkind='row'\nfile='m.wat'\n[[feature]]\nname='a'\ntype='f64'\n\
+             [output]\nmin=0\nmax=1\ndefault=0\n{more}"
+        );
+        Manifest::parse(&text).unwrap()
+    }
+
+    fn known() -> Known {
+        let module = b"(module (func (export \"score\") (param f64) (result f64) local.get 0))";
+        let report = crate::Verified::check(module, &manifest("")).unwrap().report().clone();
+        Known { bounded: true, report }
+    }
+
+    fn put(cache: &ArtefactCache, name: &Name, artefact: &[u8]) {
+        cache.put(name, &Entry { known: known(), artefact }).unwrap();
+    }
+
+    fn get(cache: &ArtefactCache, name: &Name) -> Option<Vec<u8>> {
+        cache.get(name, |entry| {
+            assert_eq!(entry.known, known());
+            Some(entry.artefact.to_vec())
+        })
+    }
+
     #[test]
     fn what_is_put_comes_back_under_its_name_and_key_only() {
         let folder = tempfile::tempdir().unwrap();
         let here = cache(folder.path(), 1);
-        here.put("aa", b"code").unwrap();
-        assert_eq!(here.get("aa").as_deref(), Some(&b"code"[..]));
-        assert_eq!(here.get("bb"), None);
-        assert_eq!(cache(folder.path(), 2).get("aa"), None);
-        fs::copy(folder.path().join("aa"), folder.path().join("bb")).unwrap();
-        assert_eq!(here.get("bb"), None);
+        let (a, b) = (Name([1; 32]), Name([2; 32]));
+        put(&here, &a, b"code");
+        assert_eq!(get(&here, &a).as_deref(), Some(&b"code"[..]));
+        assert_eq!(get(&here, &b), None);
+        assert_eq!(get(&cache(folder.path(), 2), &a), None);
+        fs::copy(here.path(&a), here.path(&b)).unwrap();
+        assert_eq!(get(&here, &b), None);
     }
 
     #[test]
-    fn every_damaged_or_missing_byte_is_noticed() {
+    fn every_damaged_missing_or_added_byte_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
-        let here = cache(folder.path(), 1);
-        here.put("aa", b"code").unwrap();
-        let good = fs::read(folder.path().join("aa")).unwrap();
+        let (here, name) = (cache(folder.path(), 1), Name([1; 32]));
+        put(&here, &name, b"code");
+        let good = fs::read(here.path(&name)).unwrap();
+        let wrong = |bad: &[u8], what: &str| {
+            fs::write(here.path(&name), bad).unwrap();
+            assert_eq!(get(&here, &name), None, "{what}");
+        };
         for i in 0..good.len() {
             let mut bad = good.clone();
             bad[i] ^= 1;
-            fs::write(folder.path().join("aa"), &bad).unwrap();
-            assert_eq!(here.get("aa"), None, "byte {i}");
-            fs::write(folder.path().join("aa"), &good[..i]).unwrap();
-            assert_eq!(here.get("aa"), None, "cut at {i}");
+            wrong(&bad, &format!("byte {i}"));
+            wrong(&good[..i], &format!("cut at {i}"));
+        }
+        wrong(&[&good[..], b"x"].concat(), "longer");
+        fs::write(here.path(&name), good).unwrap();
+        assert!(get(&here, &name).is_some());
+    }
+
+    #[test]
+    fn the_same_artefact_is_never_tagged_under_the_same_nonce() {
+        let folder = tempfile::tempdir().unwrap();
+        let (here, name) = (cache(folder.path(), 1), Name([1; 32]));
+        let files: std::collections::BTreeSet<_> = (0..20)
+            .map(|_| {
+                put(&here, &name, b"code");
+                fs::read(here.path(&name)).unwrap()
+            })
+            .collect();
+        assert_eq!(files.len(), 20);
+    }
+
+    #[test]
+    fn whatever_decides_over_the_code_decides_over_the_name() {
+        let engine = |canonical| crate::Target::new(canonical).engine().unwrap();
+        let (plain, canonical) = (engine(false), engine(true));
+        let here = Generation::of("a", [&plain, &canonical], false);
+        let name = |g: &Generation, module: &str, more: &str| g.name(module, &manifest(more)).0;
+        let first = name(&here, "00", "");
+        assert_eq!(first, name(&Generation::of("a", [&plain, &canonical], false), "00", ""));
+        let others = [
+            name(&Generation::of("b", [&plain, &canonical], false), "00", ""),
+            name(&Generation::of("a", [&plain, &plain], false), "00", ""),
+            name(&Generation::of("a", [&plain, &canonical], true), "00", ""),
+            name(&here, "01", ""),
+            name(&here, "00", "[limits]\nfuel = 7\n"),
+            name(&here, "00", "[limits]\nmemory_pages = 7\n"),
+            name(&here, "00", "[[feature]]\nname='b'\ntype='f64'\n"),
+        ];
+        for (i, other) in others.iter().enumerate() {
+            assert_ne!(first, *other, "{i}");
         }
     }
 
@@ -192,19 +350,23 @@ mod tests {
     fn a_full_folder_makes_room_for_the_newest() {
         let folder = tempfile::tempdir().unwrap();
         let here = cache(folder.path(), 1);
-        let left = |files, bytes| {
-            for (i, name) in ["aa", "bb", "cc", "dd"].into_iter().enumerate() {
-                here.put(name, &[0; 60]).unwrap();
+        let names: Vec<Name> = (0..4).map(|i| Name([i; 32])).collect();
+        let mut length = 0;
+        let mut left = |files, rest| {
+            for (i, name) in names.iter().enumerate() {
+                put(&here, name, &[0; 60]);
                 let time = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(i as u64);
-                fs::File::options().append(true).open(folder.path().join(name)).unwrap().set_modified(time).unwrap();
+                let file = fs::File::options().append(true).open(here.path(name)).unwrap();
+                file.set_modified(time).unwrap();
+                length = file.metadata().unwrap().len();
             }
-            here.make_room(100, Room { files, bytes }).unwrap();
-            ["aa", "bb", "cc", "dd"].into_iter().filter(|name| here.get(name).is_some()).collect::<Vec<_>>()
+            here.make_room(100, Room { files, bytes: 4 * length + rest }).unwrap();
+            names.iter().filter(|name| get(&here, name).is_some()).map(|name| name.0[0]).collect::<Vec<_>>()
         };
-        assert_eq!(left(5, 500), ["aa", "bb", "cc", "dd"]);
-        assert_eq!(left(4, 500), ["bb", "cc", "dd"]);
-        assert_eq!(left(5, 499), ["bb", "cc", "dd"]);
-        assert_eq!(left(1, 500), [""; 0]);
+        assert_eq!(left(5, 100), [0, 1, 2, 3]);
+        assert_eq!(left(4, 100), [1, 2, 3]);
+        assert_eq!(left(5, 99), [1, 2, 3]);
+        assert_eq!(left(1, 100), [0; 0]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use wasmtime::{Config, Engine, Inlining, OptLevel};
 
 pub(crate) use self::artefact::load;
 pub use self::cache::{ArtefactCache, CacheKey};
+pub(crate) use self::cache::{Entry, Generation, Known, Name};
 pub use self::child::{ChildCompiler, CompileLimits, compile_child_main, compile_in_child};
 
 use crate::limits;

@@ -209,4 +209,32 @@ impl Manifest {
     pub fn limits(&self) -> Limits {
         self.limits
     }
+
+    /// All that it says, as bytes: two manifests have the same where they are equal, and only there. Every text
+    /// has its length before it.
+    pub(crate) fn canonical(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(512);
+        let mut put = |bytes: &[u8]| {
+            out.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+            out.extend_from_slice(bytes);
+        };
+        for text in [&self.id, &self.version, self.kind.as_str(), &self.file, &self.export] {
+            put(text.as_bytes());
+        }
+        for x in [self.output.min, self.output.max, self.output.step, self.output.default] {
+            // -0 and 0 are equal and say the same.
+            put(&(x + 0.0).to_bits().to_le_bytes());
+        }
+        put(&self.limits.memory_pages.to_le_bytes());
+        put(&self.limits.fuel.to_le_bytes());
+        for feature in &self.features {
+            put(feature.name.as_bytes());
+            put(feature.feature_type.as_str().as_bytes());
+            match feature.missing {
+                Some(x) => put(&x.to_bits().to_le_bytes()),
+                None => put(&[]),
+            }
+        }
+        out
+    }
 }

@@ -11,21 +11,22 @@ use crate::verify::Verified;
 use crate::verify::graph::callee_of;
 use crate::verify::ops::is_dynamic;
 
-/// Copies function number `index`. What can never run is not compiled: its body becomes a trap.
+/// Copies function number `index`. What can never run, which is all of it without a `plan`, is not compiled: its
+/// body becomes a trap.
 pub(super) fn rewrite(
     code: &mut enc::CodeSection,
     index: usize,
     body: &FunctionBody<'_>,
     verified: &Verified,
-    plan: &Plan,
+    plan: Option<&Plan>,
 ) -> Result<(), Fault> {
     let (graph, facts) = (verified.graph(), verified.facts());
-    if !graph.reachable[index] {
+    let Some(plan) = plan.filter(|_| graph.reachable[index]) else {
         let mut f = enc::Function::new([]);
         f.instruction(&I::Unreachable).instruction(&I::End);
         code.function(&f);
         return Ok(());
-    }
+    };
     let params = facts.types[facts.functions[index] as usize].params().len() as u32;
     let mut out = Copy::begin(body, params, plan, graph.from_model[index])?;
     let charges = &graph.charges[index];

@@ -4,18 +4,17 @@ use wasm_encoder as enc;
 use wasm_encoder::{BlockType, Instruction as I, ValType};
 
 use super::contain::{self, host};
-use super::{Layout, Plan, Sections, export, lanes};
+use super::{Layout, Plan, Sections, export};
 use crate::limits;
 use crate::manifest::{FeatureType, Kind};
-use crate::verify::Verified;
 
 /// How far behind the first function of ours `save` stands.
 pub(super) const SAVE: u32 = 4;
 const UNDO: u32 = 2;
 const COMMIT: u32 = 3;
 
-/// Appends types, functions, code and exports of the driver.
-pub(super) fn add(out: &mut Sections, plan: &Plan, verified: &Verified) {
+/// Appends types, functions, code and exports of the driver; `pairs` is its loop over rows where rows run in pairs.
+pub(super) fn add(out: &mut Sections, plan: &Plan, pairs: Option<enc::Function>) {
     let (types, functions) = (plan.index.types, plan.index.functions);
     let run_params = match plan.kind {
         Kind::Row => vec![ValType::I32; 2],
@@ -31,7 +30,7 @@ pub(super) fn add(out: &mut Sections, plan: &Plan, verified: &Verified) {
     };
     add(0, init(plan));
     let run = match plan.kind {
-        Kind::Row => lanes::rows(plan, verified).unwrap_or_else(|| rows(plan)),
+        Kind::Row => pairs.unwrap_or_else(|| rows(plan)),
         Kind::Unit => units(plan),
     };
     add(1, run);

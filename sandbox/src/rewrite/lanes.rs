@@ -13,7 +13,8 @@ use wasmparser::{BinaryReader, FunctionBody, Operator};
 use super::Plan;
 use super::contain::host;
 use super::driver::loop_end;
-use crate::manifest::{FeatureType, Kind};
+use crate::manifest::{FeatureType, Kind, Output};
+use crate::run::{Grid, ROUND};
 use crate::verify::ops;
 use crate::verify::{Class, Cost, Verified};
 
@@ -22,7 +23,11 @@ const LOCALS: u32 = 4096;
 /// Calls within calls that are taken into the loop.
 const DEPTH: u32 = 16;
 
-/// `run(from, to) -> next` over pairs of rows, where the model allows it.
+/// Instructions of a pair beyond which a second pair beside it is worth nothing: the loop itself is little then.
+const SMALL: usize = 64;
+
+/// `run(from, to) -> next` over pairs of rows, where the model allows it. Its results are bounded already, as
+/// `finish` (`run/output.rs`) would bound them.
 pub(super) fn rows(plan: &Plan, verified: &Verified) -> Option<enc::Function> {
     let report = verified.report();
     let Cost::Bounded(worst) = report.cost else { return None };
@@ -34,25 +39,14 @@ pub(super) fn rows(plan: &Plan, verified: &Verified) -> Option<enc::Function> {
         return None;
     }
     let (row, to) = (0, 1);
-    let mut lanes = Lanes {
-        verified,
-        code: Vec::new(),
-        locals: 2,
-        stack: Vec::new(),
-        mask: None,
-        spent: 0,
-        // Both rows of a pair would cost as much one after the other.
-        budget: worst.saturating_mul(2),
-    };
-    let address = [I::LocalGet(row), I::I32Const(3), I::I32Shl];
-    for i in 0..plan.params.len() {
-        lanes.add(&address);
-        lanes.add(&[I::V128Load(host(plan, plan.layout.column(i), 3))]);
-        lanes.stack.push(Item::Value);
+    // Both rows of a pair would cost as much one after the other.
+    let budget = worst.saturating_mul(2);
+    let mut pairs = vec![pair(plan, verified, budget, 0, 2)?];
+    if pairs[0].code.len() <= SMALL {
+        let locals = pairs[0].locals;
+        pairs.push(pair(plan, verified, budget, 1, locals)?);
     }
-    lanes.function(plan.roots[0], DEPTH)?;
-    let result = lanes.local()?;
-    let mut f = enc::Function::new([(lanes.locals - 2, ValType::V128)]);
+    let mut f = enc::Function::new([(pairs[pairs.len() - 1].locals - 2, ValType::V128)]);
     let mut all = |instructions: &[I<'_>]| {
         for instruction in instructions {
             f.instruction(instruction);
@@ -60,15 +54,31 @@ pub(super) fn rows(plan: &Plan, verified: &Verified) -> Option<enc::Function> {
     };
     all(&[I::Block(BlockType::Empty), I::Loop(BlockType::Empty)]);
     all(&[I::LocalGet(row), I::LocalGet(to), I::I32GeU, I::BrIf(1)]);
-    all(&lanes.code);
-    all(&[I::LocalSet(result)]);
-    all(&address);
-    all(&[I::LocalGet(result), I::V128Store(host(plan, plan.layout.results(), 3))]);
-    all(&[I::LocalGet(row), I::I32Const(2), I::I32Add, I::LocalSet(row)]);
+    for pair in &pairs {
+        all(&pair.code);
+    }
+    all(&[I::LocalGet(row), I::I32Const(2 * pairs.len() as i32), I::I32Add, I::LocalSet(row)]);
     loop_end(&mut f);
-    // The last pair may have only one row that was asked for.
+    // The last pairs may have rows that nobody asked for: a chunk ends after whole pairs.
     f.instruction(&I::LocalGet(to)).instruction(&I::End);
     Some(f)
+}
+
+/// The formula over pair number `ahead` from the row in local 0, from the columns to the bounded results.
+fn pair<'v>(plan: &Plan, verified: &'v Verified, budget: u64, ahead: u32, locals: u32) -> Option<Lanes<'v>> {
+    let mut lanes = Lanes { verified, code: Vec::new(), locals, stack: Vec::new(), mask: None, spent: 0, budget };
+    let address = [I::LocalGet(0), I::I32Const(3), I::I32Shl];
+    for i in 0..plan.params.len() {
+        lanes.add(&address);
+        lanes.add(&[I::V128Load(host(plan, plan.layout.column(i) + ahead * 16, 3))]);
+        lanes.stack.push(Item::Value);
+    }
+    lanes.function(plan.roots[0], DEPTH)?;
+    lanes.bound(verified.manifest().output())?;
+    let result = lanes.keep(Item::Value)?;
+    lanes.add(&address);
+    lanes.add(&[I::LocalGet(result), I::V128Store(host(plan, plan.layout.results() + ahead * 16, 3))]);
+    Some(lanes)
 }
 
 /// What lies on the operand stack: a pair of values, or a pair of truth values as masks.
@@ -124,6 +134,28 @@ impl Lanes<'_> {
         let local = self.local()?;
         self.add(&[I::LocalSet(local)]);
         Some(local)
+    }
+
+    /// Brings the values on the stack into the declared range and onto the grid, step by step as
+    /// `finish` (`run/output.rs`) does it.
+    fn bound(&mut self, output: Output) -> Option<()> {
+        let constant = |x: f64| {
+            let bits = u128::from(x.to_bits());
+            I::V128Const((bits << 64 | bits) as i128)
+        };
+        let (min, max, grid) = (constant(output.min()), constant(output.max()), Grid::of(&output));
+        let x = self.keep(Item::Value)?;
+        self.add(&[I::LocalGet(x), constant(output.default()), I::LocalGet(x), I::LocalGet(x), I::F64x2Eq]);
+        // pmax(a, b) is b where a < b, pmin(a, b) is b where b < a, and a in any other case.
+        self.add(&[I::V128Bitselect, min.clone(), I::F64x2PMax, max.clone(), I::F64x2PMin]);
+        if let Some(Grid { inverse, step }) = grid {
+            self.add(&[min.clone(), I::F64x2Sub, constant(inverse), I::F64x2Mul]);
+            self.add(&[constant(ROUND), I::F64x2Add, constant(ROUND), I::F64x2Sub]);
+            self.add(&[constant(step), I::F64x2Mul, min, I::F64x2Add, max, I::F64x2PMin]);
+        }
+        self.add(&[constant(0.0), I::F64x2Add]);
+        self.stack.push(Item::Value);
+        Some(())
     }
 
     /// The body of a function whose arguments lie on the stack; its result lies there afterwards.

@@ -5,6 +5,9 @@ use crate::limits::{CHUNK, UNDO_BLOCKS};
 const PAGE: u32 = 65_536;
 /// Bytes of a slot in a column or in the results.
 const SLOT: u32 = 8;
+/// Bytes from one column to the next: a chunk and a cache line, so that the values of a row do not all fall into the same
+/// set of the nearest cache, which has room for eight of them.
+const COLUMN: u32 = CHUNK as u32 * SLOT + 64;
 /// Bytes of a block of the guest's memory, the unit of undoing: a cache line.
 pub(crate) const BLOCK: u32 = 64;
 
@@ -37,7 +40,7 @@ impl Layout {
 
     /// The first byte of a column.
     pub(crate) fn column(&self, i: usize) -> u32 {
-        Self::COLUMNS + i as u32 * CHUNK as u32 * SLOT
+        Self::COLUMNS + i as u32 * COLUMN
     }
 
     /// The first byte of the results.

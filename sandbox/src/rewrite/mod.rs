@@ -17,8 +17,8 @@ use wasmparser::{Parser, Payload, ValType};
 pub(crate) use self::layout::Layout;
 
 use crate::limits;
-use crate::manifest::{FeatureType, Kind};
-use crate::verify::{Class, Cost, Verified};
+use crate::manifest::{FeatureType, Kind, Manifest};
+use crate::verify::{Class, Cost, Report, Verified};
 
 /// Names of what the host calls in the rewritten module.
 pub(crate) mod export {
@@ -91,12 +91,27 @@ pub(crate) enum Containment {
     Fresh,
 }
 
+/// Where columns and results of a model lie: told by the manifest and the report alone.
+pub(crate) fn layout(manifest: &Manifest, report: &Report, containment: Containment) -> Layout {
+    let logged = if undoes(report, containment) { guest_pages(report, containment) } else { 0 };
+    Layout::new(manifest.features().len(), logged)
+}
+
+fn undoes(report: &Report, containment: Containment) -> bool {
+    report.class == Class::Contained && containment == Containment::Undo
+}
+
+/// Pages of the guest's memory in the engine: all that it may come to have, where that is undone.
+fn guest_pages(report: &Report, containment: Containment) -> u32 {
+    if undoes(report, containment) { report.memory_pages_max } else { report.memory_pages }
+}
+
 impl Plan {
     pub(crate) fn of(verified: &Verified, containment: Containment) -> Self {
         let (facts, report, manifest) = (verified.facts(), verified.report(), verified.manifest());
-        let undo = report.class == Class::Contained && containment == Containment::Undo;
+        let undo = undoes(report, containment);
         let growing = undo && report.memory_pages_max > report.memory_pages;
-        let guest_pages = if growing { report.memory_pages_max } else { report.memory_pages };
+        let guest_pages = guest_pages(report, containment);
         let globals = facts.globals.len() as u32;
         let functions = facts.functions.len() as u32;
         let mut plan = Plan {
@@ -110,7 +125,7 @@ impl Plan {
             start: facts.start,
             guest_pages,
             kept: Vec::new(),
-            layout: Layout::new(manifest.features().len(), if undo { guest_pages } else { 0 }),
+            layout: layout(manifest, report, containment),
             index: Index {
                 memory: u32::from(facts.memory.is_some()),
                 fuel: globals,
@@ -183,9 +198,18 @@ impl Reencode for Copier {
     }
 }
 
+/// The module that runs.
+pub(crate) struct Rewritten {
+    pub(crate) wasm: Vec<u8>,
+    /// Whether its results are within the manifest's range and on its grid already.
+    pub(crate) bounded: bool,
+}
+
 /// Rewrites a verified module. Only a fault of this crate can make it fail.
-pub(crate) fn rewrite(verified: &Verified, plan: &Plan) -> Result<Vec<u8>, Fault> {
+pub(crate) fn rewrite(verified: &Verified, plan: &Plan) -> Result<Rewritten, Fault> {
     let wasm = verified.wasm();
+    let pairs = lanes::rows(plan, verified);
+    let bounded = pairs.is_some();
     let mut out = Sections::default();
     let mut function = 0_usize;
     let mut re = Copier;
@@ -199,7 +223,8 @@ pub(crate) fn rewrite(verified: &Verified, plan: &Plan) -> Result<Vec<u8>, Fault
             Payload::DataCountSection { count, .. } => out.data_count = Some(count),
             Payload::DataSection(r) => re.parse_data_section(&mut out.data, r).map_err(|_| Fault)?,
             Payload::CodeSectionEntry(body) => {
-                body::rewrite(&mut out.code, function, &body, verified, plan)?;
+                // Where rows run in pairs, all that runs is in the driver's loop.
+                body::rewrite(&mut out.code, function, &body, verified, (!bounded).then_some(plan))?;
                 function += 1;
             }
             _ => {}
@@ -207,8 +232,8 @@ pub(crate) fn rewrite(verified: &Verified, plan: &Plan) -> Result<Vec<u8>, Fault
     }
     memories(&mut out, verified, plan);
     globals(&mut out, verified, plan)?;
-    driver::add(&mut out, plan, verified);
-    Ok(assemble(&out))
+    driver::add(&mut out, plan, pairs);
+    Ok(Rewritten { wasm: assemble(&out), bounded })
 }
 
 /// Whether the driver takes two rows at once.

@@ -8,7 +8,7 @@ use arrow_array::types::{
     UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow_array::{Array, ArrayRef, ArrowPrimitiveType};
-use arrow_buffer::{BooleanBuffer, NullBuffer};
+use arrow_buffer::{BooleanBuffer, NullBuffer, ToByteSlice};
 use arrow_schema::DataType;
 
 use super::SandboxError;
@@ -185,12 +185,34 @@ impl<'a> Column<'a> {
         }
     }
 
+    /// Values that are already what the parameter takes, byte by byte.
+    #[cfg(target_endian = "little")]
+    fn as_they_are(&self, from: usize, to: usize) -> Option<&[u8]> {
+        match (&self.keys, &self.values, self.feature_type) {
+            (None, Values::F64(v), FeatureType::F64) => Some(v[from..to].to_byte_slice()),
+            (None, Values::F32(v), FeatureType::F32) => Some(v[from..to].to_byte_slice()),
+            (None, Values::I64(v), FeatureType::I64) => Some(v[from..to].to_byte_slice()),
+            (None, Values::I32(v), FeatureType::I32) => Some(v[from..to].to_byte_slice()),
+            _ => None,
+        }
+    }
+
+    #[cfg(not(target_endian = "little"))]
+    fn as_they_are(&self, _: usize, _: usize) -> Option<&[u8]> {
+        None
+    }
+
     fn write_as<P: Param<N>, const N: usize>(&self, rows: Rows<'_>, out: &mut [u8]) {
-        match &self.keys {
-            None => write_values::<P, N>(&self.values, rows, out),
+        let plain = match rows {
+            Rows::Range(from, to) => self.as_they_are(from, to),
+            Rows::List(_) => None,
+        };
+        match (&self.keys, plain) {
+            (_, Some(bytes)) => out.copy_from_slice(bytes),
+            (None, None) => write_values::<P, N>(&self.values, rows, out),
             // A dictionary without values has null keys only; they must not be looked up.
-            Some((_, 0)) => out.fill(0),
-            Some((keys, count)) => {
+            (Some((_, 0)), None) => out.fill(0),
+            (Some((keys, count)), None) => {
                 let mut looked_up = [0; CHUNK];
                 let looked_up = &mut looked_up[..rows.len()];
                 look_up(keys, *count, rows, looked_up);

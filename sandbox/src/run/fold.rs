@@ -99,7 +99,7 @@ impl<'a> Fold<'a> {
     }
 
     fn call(&mut self, count: usize, unclosed: bool) -> Result<(), SandboxError> {
-        let layout = &self.inner.plan.layout;
+        let layout = &self.inner.layout;
         let rows = match self.rows.get() {
             [first, .., last] if (last - first) as usize + 1 == self.rows.length => {
                 Rows::Range(*first as usize, *last as usize + 1)

@@ -3,12 +3,14 @@
 mod columns;
 mod fold;
 mod guest;
+mod loaded;
 mod model;
 mod output;
 mod pace;
 mod sandbox;
 
 pub use self::model::Model;
+pub(crate) use self::output::{Grid, ROUND};
 pub use self::sandbox::{Sandbox, SandboxConfig};
 
 /// A fault of the host or of its caller. Never of a model: what a model does wrong gives its unit the

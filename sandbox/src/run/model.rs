@@ -1,22 +1,20 @@
 //! A loaded model.
 
-use std::ops::Range;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::ops::{Deref, Range};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-
-use arrow_array::{ArrayRef, Float64Array};
-use arrow_buffer::ScalarBuffer;
-use wasmtime::InstancePre;
 
 use super::columns::{self, Columns, Rows};
 use super::fold::Fold;
 use super::guest::{Guest, Span};
+use super::loaded::Loaded;
 use super::sandbox::Shared;
 use super::{SandboxError, output};
 use crate::limits::CHUNK;
 use crate::manifest::{Kind, Manifest};
-use crate::rewrite::Plan;
 use crate::verify::Report;
+use arrow_array::{ArrayRef, Float64Array};
+use arrow_buffer::ScalarBuffer;
 
 /// A model that is ready to run. Cheap to clone; calls from several threads run side by side, each on
 /// an instance of its own.
@@ -25,16 +23,17 @@ pub struct Model(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
     pub(super) sandbox: Arc<Shared>,
-    pub(super) manifest: Manifest,
-    pub(super) report: Report,
-    pub(super) digest: String,
-    pub(super) plan: Plan,
-    pub(super) pre: InstancePre<()>,
-    /// Whether instances are thrown away after each unit.
-    pub(super) fresh: bool,
+    pub(super) loaded: Arc<Loaded>,
     /// Instances in their initial state.
     pub(super) idle: Mutex<Vec<Guest>>,
-    pub(super) max_unit_time: OnceLock<Duration>,
+}
+
+impl Deref for Inner {
+    type Target = Loaded;
+
+    fn deref(&self) -> &Loaded {
+        &self.loaded
+    }
 }
 
 impl std::fmt::Debug for Model {
@@ -179,7 +178,7 @@ impl Inner {
         rows: Rows<'_>,
         results: &mut [f64],
     ) -> Result<(), SandboxError> {
-        let layout = &self.plan.layout;
+        let layout = &self.layout;
         let span = Span { count: rows.len(), open: false, unclosed: false };
         let fill = |bytes: &mut [u8]| columns.write(rows, bytes, |i| layout.column(i) as usize);
         guest.run(layout, span, results, fill, || self.fresh_guest())?;
@@ -219,7 +218,9 @@ impl<'a> Scoring<'a> {
                 self.some(&list[..count])?;
             }
         }
-        output::finish(&self.inner.manifest.output(), &mut self.results[from..to]);
+        if !self.inner.bounded {
+            output::finish(&self.inner.manifest.output(), &mut self.results[from..to]);
+        }
         Ok(())
     }
 

@@ -5,27 +5,46 @@ use crate::manifest::Output;
 /// Adding and taking away 1.5 · 2^52 rounds a double of magnitude below 2^51 to the nearest integer,
 /// ties to even, in the default rounding mode of IEEE 754 — the only one that Rust has. It is exact
 /// and, unlike `round_ties_even`, needs no call on machines without SSE 4.1.
-const ROUND: f64 = 6_755_399_441_055_744.0;
+pub(crate) const ROUND: f64 = 6_755_399_441_055_744.0;
 
 /// Brings every result into the declared range and onto the grid: a NaN, which stands for any unit
 /// without a result, becomes `default`; then the value is clamped to `[min, max]`, rounded to the
 /// nearest multiple of `step` counted from `min` (the distance times `1 / step`, ties to the even multiple),
 /// clamped again, and a negative zero becomes zero.
+///
+/// The driver does the same to pairs of rows (`rewrite/lanes.rs`); what is changed here is changed there.
 pub(crate) fn finish(output: &Output, results: &mut [f64]) {
-    let (min, max, default, step) = (output.min(), output.max(), output.default(), output.step());
-    // A step so small that its inverse is infinite leaves no room for two values between min and max.
-    let inverse = if 1.0 / step < f64::INFINITY { 1.0 / step } else { 0.0 };
-    if step > 0.0 {
-        for x in results {
-            let bounded = bound(*x, min, max, default);
-            // At most 2^50 steps lie between min and max, so the product is in ROUND's reach.
-            let multiple = ((bounded - min) * inverse + ROUND) - ROUND;
-            *x = (min + multiple * step).min(max) + 0.0;
+    let (min, max, default) = (output.min(), output.max(), output.default());
+    match Grid::of(output) {
+        Some(Grid { inverse, step }) => {
+            for x in results {
+                let bounded = bound(*x, min, max, default);
+                // At most 2^50 steps lie between min and max, so the product is in ROUND's reach.
+                let multiple = ((bounded - min) * inverse + ROUND) - ROUND;
+                *x = (min + multiple * step).min(max) + 0.0;
+            }
         }
-    } else {
-        for x in results {
-            *x = bound(*x, min, max, default) + 0.0;
+        None => {
+            for x in results {
+                *x = bound(*x, min, max, default) + 0.0;
+            }
         }
+    }
+}
+
+/// The grid of an output that has one.
+pub(crate) struct Grid {
+    /// What a distance is multiplied by to give steps.
+    pub(crate) inverse: f64,
+    pub(crate) step: f64,
+}
+
+impl Grid {
+    pub(crate) fn of(output: &Output) -> Option<Self> {
+        let step = output.step();
+        // A step so small that its inverse is infinite leaves no room for two values between min and max.
+        let inverse = if 1.0 / step < f64::INFINITY { 1.0 / step } else { 0.0 };
+        (step > 0.0).then_some(Self { inverse, step })
     }
 }
 

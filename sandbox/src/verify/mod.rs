@@ -53,15 +53,7 @@ impl Verified {
         }
         let graph = Graph::build(&wasm, &facts, &roots);
         let report = report(&wasm, &facts, &graph, &roots, manifest);
-        Ok(Self {
-            digest: hex(ring::digest::digest(&ring::digest::SHA256, &wasm).as_ref()),
-            manifest: manifest.clone(),
-            wasm,
-            facts,
-            graph,
-            roots,
-            report,
-        })
+        Ok(Self { digest: digest_of(&wasm), manifest: manifest.clone(), wasm, facts, graph, roots, report })
     }
 
     /// The binary module.
@@ -102,6 +94,11 @@ impl std::fmt::Debug for Verified {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Verified").field("digest", &self.digest).field("report", &self.report).finish_non_exhaustive()
     }
+}
+
+/// SHA-256 in hexadecimal: how a module is called.
+pub(crate) fn digest_of(wasm: &[u8]) -> String {
+    hex(ring::digest::digest(&ring::digest::SHA256, wasm).as_ref())
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {

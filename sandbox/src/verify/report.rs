@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// Whether a unit's result can depend on another unit's, as proven on the bytecode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Class {
     /// Nothing reachable from the model's functions writes memory, globals or tables.
@@ -13,7 +13,7 @@ pub enum Class {
 }
 
 /// How the work of one unit is bounded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Cost {
     /// No loop and no recursion: never more than this fuel.
@@ -23,7 +23,7 @@ pub enum Cost {
 }
 
 /// What the verifier found in a module.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Report {
     /// Row independence: proven or enforced.
     pub class: Class,

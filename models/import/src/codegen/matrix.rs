@@ -1,14 +1,15 @@
 //! Products with matrices: four columns at a time in vector variables.
 
-use wasm_encoder::{Instruction as I, ValType};
+use wasm_encoder::{BlockType, Instruction as I, ValType};
 
 use super::emit::{Elem, Form};
 use super::module::{Arithmetic, Body, Module, at, val_type};
 use crate::ir::{Matrix, Num, Unary};
 use crate::refusal::Refusal;
 
-/// Sums that are kept in registers at once.
-const AT_ONCE: usize = 8;
+/// Inputs that are worked into all sums at once: spread, they stay in registers, of which there are sixteen, beside one sum and one
+/// product.
+const TOGETHER: usize = 12;
 
 /// Emits `bias + input · weights`.
 ///
@@ -85,42 +86,49 @@ fn push(body: &mut Body, x: Elem, num: Num) {
 }
 
 /// Columns in groups of four; one input is spread over the four and multiplied into all sums.
+///
+/// A compiler that takes every value for free to move (Cranelift's e-graphs) would compute one sum after the other, each
+/// addition waiting for the last, and keep all that was spread in memory meanwhile. So [`TOGETHER`] inputs at a time are
+/// worked into all sums behind a branch that is always taken and that nobody can foresee before it runs: where its two ways meet,
+/// every sum has to be there. The weights are constants of the code, which an instruction takes where it needs them; as loads, which
+/// stay where they are written, they would all be made before the first product.
 fn wide(body: &mut Body, module: &mut Module, input: &Form, width: usize, matrix: &Matrix) -> Result<Form, Refusal> {
     let columns = matrix.columns as usize;
     let vectors = columns.div_ceil(4);
-    let padded = |row: &[f64]| {
-        let mut row = row.to_vec();
-        row.resize(vectors * 4, 0.0);
-        row
+    let constant = |row: &[f64], v: usize| {
+        let four = (0..4).map(|i| row.get(v * 4 + i).map_or(0, |x| (*x as f32).to_bits()));
+        I::V128Const(four.rev().fold(0_u128, |bits, x| bits << 32 | u128::from(x)) as i128)
     };
-    let weights = module.numbers(matrix.weights.chunks(columns).flat_map(padded), Num::F32)?;
-    let bias = module.numbers(padded(&matrix.bias), Num::F32)?;
     let sums: Vec<u32> = (0..vectors).map(|_| body.local(ValType::V128)).collect();
-    let spread = body.local(ValType::V128);
-    for first in (0..vectors).step_by(AT_ONCE) {
-        let group = first..(first + AT_ONCE).min(vectors);
-        for v in group.clone() {
-            body.all([I::I32Const(0), I::V128Load(at(bias + v as u32 * 16, 4)), I::LocalSet(sums[v])]);
-        }
-        for r in 0..width {
+    let spread: Vec<u32> = (0..TOGETHER).map(|_| body.local(ValType::V128)).collect();
+    let taken = module.data([1], 1)?;
+    for (v, sum) in sums.iter().enumerate() {
+        body.all([constant(&matrix.bias, v), I::LocalSet(*sum)]);
+    }
+    for together in (0..width).step_by(TOGETHER) {
+        body.all([I::I32Const(0), I::I32Load8U(at(taken, 0)), I::If(BlockType::Empty)]);
+        for (r, spread) in (together..width.min(together + TOGETHER)).zip(&spread) {
             match input {
                 Form::Lanes(lanes) => {
                     // Not by a shuffle of bytes: that could show the bits of a NaN, and the sandbox would have every
                     // result of the module brought to one NaN, at three times the cost.
-                    body.all([I::LocalGet(lanes[r / 4]), I::F32x4ExtractLane((r % 4) as u8), I::F32x4Splat]);
+                    body.all([I::LocalGet(lanes[r / 4]), I::F32x4ExtractLane((r % 4) as u8)]);
                 }
                 Form::Elements(elements) => {
                     push(body, elements.get(r).copied().unwrap_or(Elem::Const(0.0)), Num::F32);
-                    body.push(I::F32x4Splat);
                 }
             }
-            body.push(I::LocalSet(spread));
-            for v in group.clone() {
-                let address = weights + ((r * vectors + v) * 16) as u32;
-                body.all([I::LocalGet(sums[v]), I::LocalGet(spread), I::I32Const(0), I::V128Load(at(address, 4))])
-                    .all([I::F32x4Mul, I::F32x4Add, I::LocalSet(sums[v])]);
+            body.all([I::F32x4Splat, I::LocalSet(*spread)]);
+            let weights = &matrix.weights[r * columns..(r + 1) * columns];
+            for (v, sum) in sums.iter().enumerate() {
+                body.all([I::LocalGet(*sum), I::LocalGet(*spread), constant(weights, v)]).all([
+                    I::F32x4Mul,
+                    I::F32x4Add,
+                    I::LocalSet(*sum),
+                ]);
             }
         }
+        body.push(I::End);
     }
     Ok(Form::Lanes(sums))
 }
