@@ -158,6 +158,43 @@ fn random_formulas_say_the_same_in_pairs_and_one_by_one() {
     assert!(pairs > 900, "{pairs}");
 }
 
+/// Pairs are bounded by the driver, rows one by one by the host: both have the same range and grid.
+#[test]
+fn the_driver_bounds_results_as_the_host_does() {
+    let sandbox = sandbox();
+    let pairs = "(module (func (export \"score\") (param f64) (result f64) local.get 0))";
+    // The same, but for an instruction that keeps it from running in pairs.
+    let single = "(module (func (export \"score\") (param f64) (result f64) local.get 0 local.get 0 f64.copysign))";
+    let mut r = Random(9);
+    for case in 0..60 {
+        let min = [0.0, -0.0, -1.0, 1e6, -3.25, -1e-300][r.below(6) as usize];
+        let width = [0.0, 1.0, 0.3, 1e9, 5e-324][r.below(5) as usize];
+        let max: f64 = min + width;
+        let step = [0.0, 1e-4, 0.25, 0.3, 1.0, 5e-324][r.below(6) as usize];
+        let step = if width == 0.0 || width / step > 1e15 { 0.0 } else { step };
+        let default = if r.below(2) == 0 { min } else { max };
+        let output = format!("min = {min:?}\nmax = {max:?}\nstep = {step:?}\ndefault = {default:?}");
+        let manifest = manifest("row", &["f64"], &output, "");
+        let values: Vec<f64> = (0..1500)
+            .map(|_| match r.below(4) {
+                0 => float(&mut r),
+                1 => f64::from_bits(r.next()),
+                2 => min + r.below(40) as f64 * step / 2.0,
+                _ => min + r.unit() * width,
+            })
+            .collect();
+        let column = [floats(values.iter().copied())];
+        let [ours, theirs] = [pairs, single].map(|module| {
+            let verified = Verified::check(module.as_bytes(), &manifest).unwrap();
+            assert_eq!(yunei_sandbox::testing::in_pairs(&verified), module == pairs);
+            sandbox.load(&verified, &manifest).unwrap().score(&column, values.len()).unwrap()
+        });
+        for (i, (a, b)) in ours.values().iter().zip(theirs.values()).enumerate() {
+            assert_eq!(a.to_bits(), b.to_bits(), "case {case}, {:e} within {output}", values[i]);
+        }
+    }
+}
+
 #[test]
 fn what_is_no_formula_runs_row_by_row() {
     let manifest = manifest("row", &["f64"], WIDE, "fuel = 1000000");

@@ -5,24 +5,18 @@ use std::time::{Duration, Instant};
 /// Runs every way once per round, in turn, and gives the shortest time of each: what else the machine does can only
 /// add to it.
 pub(crate) fn race<const N: usize>(rounds: usize, mut ways: [&mut dyn FnMut(); N]) -> [Duration; N] {
-    let mut times: [Vec<Duration>; N] = std::array::from_fn(|_| Vec::with_capacity(rounds));
+    let mut best = [Duration::MAX; N];
     for way in &mut ways {
         way();
     }
     for _ in 0..rounds {
-        for (way, times) in ways.iter_mut().zip(&mut times) {
+        for (way, best) in ways.iter_mut().zip(&mut best) {
             let start = Instant::now();
             way();
-            times.push(start.elapsed());
+            *best = start.elapsed().min(*best);
         }
     }
-    times.map(|times| times.into_iter().min().unwrap_or_default())
-}
-
-/// The median of some times.
-pub(crate) fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
+    best
 }
 
 /// Nanoseconds of one of `n`.

@@ -3,6 +3,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod exact;
 mod naming;
 mod recorded;
 mod shapes;
