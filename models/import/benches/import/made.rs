@@ -27,11 +27,13 @@ pub(crate) fn uniform(rows: usize, features: usize) -> Vec<Vec<f32>> {
     (0..rows).map(|_| (0..features).map(|_| r.unit()).collect()).collect()
 }
 
+/// Feature and threshold of each inner node in the order of a heap, and the leaves.
+type Tree = (Vec<(usize, f32)>, Vec<f32>);
+
 /// Complete trees. Their thresholds lie on a grid of 255 steps, as histograms make them.
 pub(crate) struct Trees {
     depth: usize,
-    /// Per tree: feature and threshold of each inner node in the order of a heap, and the leaves.
-    trees: Vec<(Vec<(usize, f32)>, Vec<f32>)>,
+    trees: Vec<Tree>,
 }
 
 impl Trees {

@@ -1,5 +1,5 @@
 //! Imported models say what their sources say: recorded vectors, and every shape of code beside the plain walk of the trees.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 #[path = "../common/mod.rs"]
 mod common;
