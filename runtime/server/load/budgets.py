@@ -1,7 +1,7 @@
 """What is spent is the sum of what the log says was charged, and nothing was released without its charge."""
 import json, sys
 
-entries = json.load(open(sys.argv[1]))["entries"]
+entries = [json.loads(line)["entry"] for line in open(sys.argv[1])]
 budgets = json.load(open(sys.argv[2]))["budgets"]
 charged, released = {}, set()
 for entry in entries:

@@ -41,8 +41,12 @@ warm="$(rss)"
 echo "rss_kib warm $warm"
 python3 "$here/runs.py" "$address" "$token" "$seconds" >"$work/runs.txt" &
 runs=$!
+# Memory every ten seconds: whether it levels off.
+(while sleep 10; do echo "rss_kib $(rss)"; done) 2>/dev/null &
+watching=$!
 wrk -t 1 -c 64 -d "${seconds}s" --timeout 30s -s "$work/auth.lua" "http://$address/v1/products"
 wait "$runs" || { cat "$work/runs.txt"; exit 1; }
+kill "$watching" 2>/dev/null || true
 cat "$work/runs.txt"
 after="$(rss)"
 echo "rss_kib after $after"
@@ -52,8 +56,8 @@ if grep -v -E 'status="(2..|503)"' "$work/metrics.txt"; then echo "load: FAILED,
 [ "$after" -lt $((warm * 3 / 2 + 65536)) ] || { echo "load: FAILED, memory grew from $warm to $after KiB"; exit 1; }
 kill "$server"; wait "$server" || true; server=""
 # The ledger against the log: what was charged is what was released or failed, line by line.
-"$yunei" --home "$home" --json audit list --last 1000000 >"$work/log.json"
+"$yunei" --home "$home" audit export -o "$work/log.jsonl" >/dev/null
 "$yunei" --home "$home" --json budget show >"$work/budget.json"
-python3 "$here/budgets.py" "$work/log.json" "$work/budget.json"
+python3 "$here/budgets.py" "$work/log.jsonl" "$work/budget.json"
 "$yunei" --home "$home" audit verify
 echo "load: passed"
