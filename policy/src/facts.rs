@@ -365,6 +365,9 @@ pub enum Expression {
         value: Box<Expression>,
         /// The type it becomes.
         to: Kind,
+        /// Whether that type holds fewer digits than a number of its kind may have (a decimal, a float of 32 bits): it
+        /// rounds, and gives NULL where the number is too large for it.
+        rounds: bool,
     },
     /// An allowed function.
     Call {

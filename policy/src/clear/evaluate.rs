@@ -36,7 +36,12 @@ pub(crate) fn evaluate<'c>(expression: &Expression, column: &dyn Fn(usize) -> Op
             });
             union(results.iter(), work)
         }
-        Expression::Cast { value, to } => cast(&eval(value), *to),
+        Expression::Cast { value, to, rounds: false } => cast(&eval(value), *to),
+        // By how much it rounds is not known here, and so neither what whole numbers come of it.
+        Expression::Cast { value, to, rounds: true } => {
+            let wide = cast(&eval(value), *to);
+            Value { whole: false, domain: None, lattice: Lattice::ALL, ..wide.sure(false).nullable(true) }
+        }
         Expression::Call { function, arguments } => {
             let arguments: Vec<Value> = arguments.iter().map(eval).collect();
             call(*function, &arguments, work)
@@ -104,7 +109,7 @@ fn common_kind(operator: BinaryOperator, a: &Value, b: &Value) -> Kind {
 fn divide(a: &Value, b: &Value) -> Value {
     let kind = common_kind(BinaryOperator::Divide, a, b);
     let zero = b.range.as_ref().map_or(true, |y| y.lo() <= 0.0 && y.hi() >= 0.0);
-    let nullable = a.nullable || b.nullable || zero;
+    let nullable = a.nullable || b.nullable || zero || may_be_least(a);
     if zero {
         return Value::new(kind, Err(Cause::Division)).nullable(nullable);
     }
@@ -139,7 +144,18 @@ fn modulo(a: &Value, b: &Value) -> Value {
         let hi = if sign(|x| x.hi() > 0.0) { most } else { 0.0 };
         interval(lo, hi)
     });
-    arithmetic_result(kind, range, b.sure, a.whole && b.whole, a.nullable || b.nullable || zero)
+    let nullable = a.nullable || b.nullable || zero || may_be_least(a);
+    arithmetic_result(kind, range, b.sure, a.whole && b.whole, nullable)
+}
+
+/// Whether it may be the least whole number, which has no opposite: the engine gives NULL for what it would be divided into.
+fn may_be_least(x: &Value) -> bool {
+    x.kind == Kind::Int && !(x.sure && x.range.as_ref().is_ok_and(|r| r.lo() > -9e18))
+}
+
+/// Whether it may be no number at all (NaN), which no range speaks of.
+fn may_be_nan(x: &Value) -> bool {
+    x.kind == Kind::Float && !x.sure
 }
 
 fn cast(x: &Value, to: Kind) -> Value {
@@ -165,7 +181,7 @@ fn cast(x: &Value, to: Kind) -> Value {
         }
         (_, _) if number => {
             let range = x.range.clone().and_then(|r| interval(r.lo().trunc(), r.hi().trunc()));
-            let nullable = x.nullable || narrow(&range);
+            let nullable = x.nullable || narrow(&range) || may_be_nan(x);
             arithmetic_result(to, range, x.sure, true, nullable).lattice(x.whole_lattice())
         }
         _ => Value::new(to, Err(Cause::Text)).nullable(true),
@@ -181,14 +197,14 @@ fn call(function: Function, arguments: &[Value], work: &Work) -> Value {
                 let lo = if r.lo() > 0.0 { r.lo() } else { (-r.hi()).max(0.0) };
                 interval(lo, r.lo().abs().max(r.hi().abs()))
             });
-            arithmetic_result(x.kind, range, x.sure, x.whole, any_null)
+            arithmetic_result(x.kind, range, x.sure, x.whole, any_null || may_be_least(x))
         }
         (F::Ceil, [x]) => whole_of(x, f64::ceil),
         (F::Floor, [x]) => whole_of(x, f64::floor),
         (F::Trunc, [x]) => whole_of(x, f64::trunc),
         (F::Round, [x]) => whole_of(x, f64::round),
         (F::Round | F::Trunc, [x, digits]) => rounded(x, digits),
-        (F::Signum, [x]) => Value::new(Kind::Float, interval(-1.0, 1.0)).sure(true).whole(true).nullable(x.nullable),
+        (F::Signum, [x]) => Value::new(Kind::Float, interval(-1.0, 1.0)).sure(x.sure).whole(true).nullable(x.nullable),
         (F::Sqrt | F::Exp | F::Ln | F::Log10 | F::Log2, [x]) => transcendental(function, x),
         (F::Power, [x, y]) => power(x, y),
         (F::Clamp, [x, lo, hi]) => clamp(x, lo, hi, work),
@@ -199,12 +215,16 @@ fn call(function: Function, arguments: &[Value], work: &Work) -> Value {
             union(arguments[..used].iter(), work).nullable(nullable)
         }
         (F::NullIf, [x, _]) => x.clone().nullable(true),
-        (F::WidthBucket, [_, _, _, n]) => {
+        (F::WidthBucket, [x, lo, hi, n]) => {
+            // NULL where the band has no width, where there is less than one bucket, and of what is no number.
+            let ordered = matches!((&lo.range, &hi.range), (Ok(l), Ok(h)) if l.hi() < h.lo());
+            let counted = n.point().is_some_and(|n| (1.0..=1e9).contains(&n));
+            let known = ordered && counted && ![x, lo, hi, n].into_iter().any(may_be_nan);
             let range = match n.point() {
                 Some(n) if n >= 1.0 => interval(0.0, n + 1.0),
                 _ => Err(Cause::Function("width_bucket")),
             };
-            Value::new(Kind::Int, range).sure(true).nullable(any_null)
+            Value::new(Kind::Int, range).sure(true).nullable(any_null || !known)
         }
         (F::DateTrunc(field), [x]) => date_trunc(field, x, work).nullable(any_null),
         (F::DatePart(field), [x]) => {
@@ -234,6 +254,7 @@ fn whole_of(x: &Value, f: fn(f64) -> f64) -> Value {
 
 fn rounded(x: &Value, digits: &Value) -> Value {
     let kind = if x.kind == Kind::Int { Kind::Int } else { Kind::Float };
+    let nullable = x.nullable || (x.kind == Kind::Int && !(x.sure && within(&x.range, 4e18)));
     let Some(digits) = digits.point().filter(|d| d.abs() <= 30.0) else {
         return Value::new(kind, Err(Cause::Function("round"))).nullable(true);
     };
@@ -245,10 +266,10 @@ fn rounded(x: &Value, digits: &Value) -> Value {
             x.range.clone().and_then(|r| interval((r.lo() / step).floor() * step, (r.hi() / step).ceil() * step));
         #[allow(clippy::cast_possible_truncation, reason = "at most 10^15")]
         let lattice = Lattice::multiples(step as i64);
-        return arithmetic_result(kind, range, x.sure, true, x.nullable).lattice(lattice);
+        return arithmetic_result(kind, range, x.sure, true, nullable).lattice(lattice);
     }
     let range = x.range.clone().and_then(|r| outward(r.lo() - step, r.hi() + step, false));
-    arithmetic_result(kind, range, x.sure, digits <= 0.0, x.nullable)
+    arithmetic_result(kind, range, x.sure, digits <= 0.0, nullable)
 }
 
 fn transcendental(function: Function, x: &Value) -> Value {
@@ -278,7 +299,7 @@ fn transcendental(function: Function, x: &Value) -> Value {
     // The value where the function is not defined is NaN or NULL, as the engine guards it.
     let undefined = match function {
         Function::Exp => false,
-        Function::Sqrt => !x.range.as_ref().is_ok_and(|r| r.lo() >= 0.0),
+        Function::Sqrt => !(x.sure && x.range.as_ref().is_ok_and(|r| r.lo() >= 0.0)),
         _ => !x.range.as_ref().is_ok_and(|r| r.lo() > 0.0),
     };
     Value::new(Kind::Float, range).sure(x.sure).nullable(x.nullable || undefined)
@@ -310,7 +331,10 @@ fn power(x: &Value, y: &Value) -> Value {
         Err(Cause::Function("power"))
     });
     // Some engines give whole numbers for whole numbers; as a number of any kind it is told either way.
-    Value::new(Kind::Float, range).nullable(x.nullable || y.nullable)
+    // Nothing to a negative power is NULL.
+    let defined = |r: &Result<Interval, Cause>, least: f64| r.as_ref().is_ok_and(|r| r.lo() >= least);
+    let divides = !(x.sure && defined(&x.range, f64::MIN_POSITIVE)) && !(y.sure && defined(&y.range, 0.0));
+    Value::new(Kind::Float, range).nullable(x.nullable || y.nullable || divides)
 }
 
 fn clamp(x: &Value, lo: &Value, hi: &Value, work: &Work) -> Value {
@@ -325,7 +349,7 @@ fn clamp(x: &Value, lo: &Value, hi: &Value, work: &Work) -> Value {
             _ => interval(l.lo(), h.hi())?,
         })
     });
-    let nullable = x.nullable || lo.nullable || hi.nullable || range.is_err();
+    let nullable = [x, lo, hi].into_iter().any(|v| v.nullable || may_be_nan(v)) || range.is_err();
     Value::new(kind, range).sure(lo.sure && hi.sure).whole(x.whole && lo.whole && hi.whole).nullable(nullable)
 }
 

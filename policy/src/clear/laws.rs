@@ -91,7 +91,7 @@ fn compute(e: &E, row: &[V], width: Width) -> Result<V, ()> {
             }
             otherwise.as_ref().map_or(Ok(V::Null), |x| run(x, row, width))?
         }
-        E::Cast { value, to } => match (run(value, row, width)?, to) {
+        E::Cast { value, to, .. } => match (run(value, row, width)?, to) {
             (V::Null, _) => V::Null,
             (v, Kind::Float) => V::Float(v.number().unwrap_or(0.0)),
             // The narrowest integer type: the analysis does not know the width.
@@ -253,7 +253,7 @@ fn expressions() -> impl Strategy<Value = E> {
                 arguments: [vec![x], [0, 100, n].map(|i| E::Literal(Literal::Int(i))).to_vec()].concat(),
             }),
             1 => (boxed.clone(), prop_oneof![Just(Kind::Int), Just(Kind::Float)])
-                .prop_map(|(value, to)| E::Cast { value, to }),
+                .prop_map(|(value, to)| E::Cast { value, to, rounds: false }),
             2 => (boxed.clone(), inner.clone(), prop::option::of(boxed)).prop_map(|(test, then, otherwise)| {
                 E::Case { branches: vec![(E::IsTest(test), then)], otherwise }
             }),

@@ -49,7 +49,7 @@ impl Rows {
     pub(crate) fn is_unit(&self, expression: &Expression) -> bool {
         match expression {
             Expression::Column(at) => self.columns.get(*at).is_some_and(|c| c.unit),
-            Expression::Cast { value, to } => {
+            Expression::Cast { value, to, .. } => {
                 self.is_unit(value) && self.evaluate(value).kind == *to && matches!(to, Kind::Text | Kind::Int)
             }
             _ => false,
@@ -230,7 +230,9 @@ impl Walk {
     }
 
     fn join(&mut self, kind: JoinKind, left: Rows, right: Rows, on: &[(Expression, Expression)]) -> Rows {
-        let unit_pair = on.iter().any(|(l, r)| left.is_unit(l) && right.is_unit(r));
+        // Across types the engine compares what it makes of them, and '1' and '01' are one number.
+        let alike = |l: &Expression, r: &Expression| left.evaluate(l).kind == right.evaluate(r).kind;
+        let unit_pair = on.iter().any(|(l, r)| left.is_unit(l) && right.is_unit(r) && alike(l, r));
         // `IN (SELECT … FROM an open dataset)` is a condition (see `join_open`), not a join.
         let selects = matches!(kind, JoinKind::Semi | JoinKind::Anti);
         let condition = selects && left.private.is_some() && right.private.is_none();
@@ -239,6 +241,7 @@ impl Walk {
                 self.check(&left.origins(l), Usage::Join, "JOIN ON");
             }
             self.check(&right.origins(r), Usage::Join, "JOIN ON");
+            self.check_pair(&left, l, &right, r);
         }
         let mut keep_units = (true, true);
         let per_unit = if selects { left.per_unit } else { left.per_unit.saturating_mul(right.per_unit) };
@@ -295,6 +298,20 @@ impl Walk {
         Rows { columns, per_unit, private, class, most_groups, has_unit, work: Rc::clone(&self.work) }
     }
 
+    /// A unit is joined with a unit. An identifier joined with anything else is a condition on it: what is computed on the other
+    /// side could name somebody.
+    fn check_pair(&mut self, left: &Rows, l: &Expression, right: &Rows, r: &Expression) {
+        if left.is_unit(l) && right.is_unit(r) {
+            return;
+        }
+        for origins in [left.origins(l), right.origins(r)] {
+            let named = origins.iter().any(|(id, _)| self.sources.get(*id as usize).is_some_and(|s| s.identifier));
+            if named {
+                self.check(&origins, Usage::Filter, "JOIN ON");
+            }
+        }
+    }
+
     /// An outer or anti-join keeps rows because nothing meets them: open rows must not tell whom they met.
     fn check_kept(&mut self, kind: JoinKind, left: &Rows, right: &Rows) {
         let kept_open = match kind {
@@ -349,7 +366,8 @@ impl Walk {
                 );
             }
             let fits = first.columns.len() == next.columns.len() && first.private == next.private;
-            let units = first.columns.iter().zip(&next.columns).any(|(a, b)| a.unit && b.unit);
+            let alike = |a: &Column, b: &Column| a.unit && b.unit && a.value.kind == b.value.kind;
+            let units = first.columns.iter().zip(&next.columns).any(|(a, b)| alike(a, b));
             if !fits || (first.private.is_some() && !units) {
                 self.reasons.push(
                     Refusal::new(
@@ -369,9 +387,10 @@ impl Walk {
                 _ => None,
             };
             for (a, b) in first.columns.iter_mut().zip(next.columns) {
+                let a_kind = a.value.kind;
                 a.value = super::value::union([&a.value, &b.value].into_iter(), &self.work);
                 a.origins.extend(b.origins);
-                a.unit &= b.unit;
+                a.unit &= b.unit && a_kind == b.value.kind;
                 a.variety = if a.unit { 1 } else { a.variety.saturating_add(b.variety) };
             }
         }
@@ -409,7 +428,9 @@ impl Walk {
             for (p, _) in on.clone() {
                 self.check(&private.origins(p), Usage::Filter, "IN (SELECT …)");
             }
-        } else if !(open.per_unit < u64::from(u32::MAX) && on.clone().any(|(_, o)| open.is_unit(o))) {
+        } else if !(open.per_unit < u64::from(u32::MAX)
+            && on.clone().any(|(p, o)| open.is_unit(o) && private.evaluate(p).kind == open.evaluate(o).kind))
+        {
             self.reasons.push(
                 Refusal::new(
                     "join/open-not-unique",

@@ -190,7 +190,9 @@ fn is_plain(relation: &Relation, value: &Expression) -> bool {
     match value {
         Expression::Literal(_) | Expression::Parameter { .. } => true,
         Expression::Column(at) => is_plain_column(relation, *at),
-        Expression::Cast { value, to: Kind::Float | Kind::Int } => is_plain(relation, value) && keeps(value),
+        Expression::Cast { value, to: Kind::Float | Kind::Int, rounds: false } => {
+            is_plain(relation, value) && keeps(value)
+        }
         Expression::Binary { operator: B::Multiply | B::Add | B::Subtract, left, right } => {
             (constant(left) && is_plain(relation, right)) || (constant(right) && is_plain(relation, left))
         }

@@ -111,8 +111,8 @@ fn failed() -> Refusal {
 /// once; empty cells of a declared grid need not come. The answer depends on the clearance, the sums and the seed alone.
 ///
 /// # Errors
-/// `run/failed`, the one opaque code, where `cells` do not fit the clearance. That is a fault of the caller: what the
-/// engine executes for a clearance always fits.
+/// `run/failed`, the one opaque code, where `cells` do not have the clearance's form. That is a fault of the caller: what the
+/// engine executes for a clearance always has it. A cell whose key is outside of the declared domain is dropped.
 #[allow(clippy::result_large_err, reason = "once per leaf, and the failure carries its texts")]
 pub fn release(
     leaf: &LeafClearance,
@@ -183,14 +183,15 @@ impl<'l> Domains<'l> {
         Self { keys: leaf.keys().iter().map(|domain| (domain, index(domain))).collect() }
     }
 
-    /// The cells by canonical place; nothing where one does not fit, or comes twice.
+    /// The cells of the domain by canonical place; nothing where one has not the form, or comes twice.
     fn arrange(&self, cells: Vec<RawCell>, measures: usize) -> Option<BTreeMap<Vec<Place>, RawCell>> {
         let mut arranged = BTreeMap::new();
         for cell in cells {
             if cell.key.len() != self.keys.len() || cell.sums.len() != measures {
                 return None;
             }
-            let place = self.place(&cell.key)?;
+            // A row outside of the declared domain is in no cell. Were it a failure, whether a run fails would tell of it.
+            let Some(place) = self.place(&cell.key) else { continue };
             if arranged.insert(place, cell).is_some() {
                 return None;
             }

@@ -216,7 +216,8 @@ impl Layout {
         let keys = leaf.keys();
         let mut placed: BTreeMap<Vec<Place>, Vec<RawCell>> = BTreeMap::new();
         for cell in cells {
-            let mut place = place(keys, &cell.key).ok_or_else(failed)?;
+            // As in the other class: a row outside of the declared domain is in no cell, and no failure tells of it.
+            let Some(mut place) = place(keys, &cell.key) else { continue };
             if cell.units.len() < rules.threshold() as usize || cell.key.contains(&Literal::Null) {
                 let open = |part: Place| if matches!(part, Place::Open(_)) { Place::Rest } else { part };
                 place = place.into_iter().map(open).collect();

@@ -53,7 +53,7 @@ fn identifiers_are_neither_groups_nor_aggregates_nor_features() {
     );
     let length = call(Function::CharacterLength, vec![col(NAME)]);
     assert!(over(vec![], vec![sum("length(name)", length)]).contains(&"aggregate/identifier"));
-    let score = model(vec![Expression::Cast { value: Box::new(col(ID)), to: Kind::Int }]);
+    let score = model(vec![Expression::Cast { value: Box::new(col(ID)), to: Kind::Int, rounds: false }]);
     assert_eq!(over(vec![], vec![avg("credit_risk(id)", score)]), ["feature/identifier"]);
     let score = yes_no(binary(BinaryOperator::Compare, model(vec![col(ID)]), int(0)));
     assert_eq!(over(vec![key("band", score)], vec![count()]), ["feature/identifier"]);
@@ -203,7 +203,7 @@ fn inner_aggregates_are_per_unit() {
     assert_eq!((leaf.measures()[0].lo(), leaf.measures()[0].hi()), (0.0, 12_000.000_000_000_002));
     let mixed = inner(vec![col(1)], AggregateFunction::Sum, vec![col(2)]);
     assert_eq!(refused(&plan(mixed, vec![], vec![sum("x", col(1))])), ["unit/nested-aggregate"]);
-    let cast = Expression::Cast { value: Box::new(col(0)), to: Kind::Text };
+    let cast = Expression::Cast { value: Box::new(col(0)), to: Kind::Text, rounds: false };
     let merged = inner(vec![cast], AggregateFunction::Sum, vec![col(2)]);
     assert!(refused(&plan(merged, vec![], vec![sum("x", col(1))])).contains(&"unit/nested-aggregate"));
     // With a further key a unit keeps as many rows as that key has values, and no more than it had.

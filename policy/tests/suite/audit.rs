@@ -50,21 +50,29 @@ fn halved(draws: &[f64], truth: f64) -> Vec<f64> {
     draws.iter().map(|x| truth + (x - truth) / 2.0).collect()
 }
 
-/// The largest lower confidence bound on ε over events {x ≥ t} and {x < t}, with either dataset as the likelier one.
-fn least_epsilon(with: &[f64], without: &[f64], delta: f64) -> f64 {
-    let n = with.len() as f64;
-    let above = |draws: &[f64], t: f64| (draws.len() - draws.partition_point(|x| *x < t)) as f64 / n;
-    let thresholds = (0..200).map(|i| without[i * without.len() / 200]).chain(with.iter().step_by(500).copied());
-    let bound = |p: f64, q: f64| {
-        let spread = |x: f64| Z * (x * (1.0 - x) / n).sqrt() + Z * Z / n;
-        let (least, most) = (p - spread(p) - delta, q + spread(q));
+/// Events {x ≥ t} and {x < t} over equally many draws of two datasets.
+struct Events {
+    draws: f64,
+    delta: f64,
+}
+
+impl Events {
+    fn bound(&self, p: f64, q: f64) -> f64 {
+        let spread = |x: f64| Z * (x * (1.0 - x) / self.draws).sqrt() + Z * Z / self.draws;
+        let (least, most) = (p - spread(p) - self.delta, q + spread(q));
         if least > 0.0 { (least / most).ln() } else { f64::NEG_INFINITY }
-    };
-    let events = thresholds.flat_map(|t| {
-        let (p, q) = (above(with, t), above(without, t));
-        [bound(p, q), bound(q, p), bound(1.0 - p, 1.0 - q), bound(1.0 - q, 1.0 - p)]
-    });
-    events.fold(f64::NEG_INFINITY, f64::max)
+    }
+
+    /// The largest lower confidence bound on ε, with either dataset as the likelier one.
+    fn least_epsilon(&self, with: &[f64], without: &[f64]) -> f64 {
+        let above = |draws: &[f64], t: f64| (draws.len() - draws.partition_point(|x| *x < t)) as f64 / self.draws;
+        let thresholds = (0..200).map(|i| without[i * without.len() / 200]).chain(with.iter().step_by(500).copied());
+        let events = thresholds.flat_map(|t| {
+            let (p, q) = (above(with, t), above(without, t));
+            [self.bound(p, q), self.bound(q, p), self.bound(1.0 - p, 1.0 - q), self.bound(1.0 - q, 1.0 - p)]
+        });
+        events.fold(f64::NEG_INFINITY, f64::max)
+    }
 }
 
 /// The claimed ε and its lower bounds for somebody who compares a dataset with and without one unit of the worst kind: as
@@ -83,8 +91,9 @@ fn audit(mechanism: Mechanism, aggregate: Aggregate, delta: f64) -> (f64, f64, f
         (with.join().unwrap(), without)
     });
     // The worst unit moves the sum by the sensitivity, which is the unit here.
-    let broken = least_epsilon(&halved(&with, 1.0), &halved(&without, 0.0), delta);
-    (claimed, least_epsilon(&with, &without, delta), broken)
+    let events = Events { draws: DRAWS as f64, delta };
+    let broken = events.least_epsilon(&halved(&with, 1.0), &halved(&without, 0.0));
+    (claimed, events.least_epsilon(&with, &without), broken)
 }
 
 fn holds(mechanism: Mechanism, aggregate: Aggregate, delta: f64) {
@@ -112,4 +121,123 @@ fn laplace_counts_keep_their_epsilon_without_delta() {
 #[test]
 fn laplace_sums_keep_their_epsilon_without_delta() {
     holds(Mechanism::Laplace, sum("income", col(INCOME)), 0.0);
+}
+
+/// What is released of 10,000 cells at a time with these exact sums; where a number is withheld, one below all others.
+fn released(clearance: &Clearance, sums: &[i128], draws: usize, first_seed: u8) -> Vec<f64> {
+    let leaf = &clearance.leaves()[0];
+    let mut all = Vec::with_capacity(draws);
+    for n in 0..draws / CELLS as usize {
+        let cells = (0..CELLS).map(|i| RawCell { key: vec![Literal::Int(i)], sums: sums.to_vec() }).collect();
+        let seed = Seed::from_bytes([first_seed + u8::try_from(n).unwrap(); 32]);
+        let released = release(leaf, cells, &seed, 0).unwrap();
+        all.extend(released.rows().iter().map(|r| r.estimates()[0].unwrap().value().unwrap_or(-1e300)));
+    }
+    all.sort_by(f64::total_cmp);
+    all
+}
+
+/// A number made of several sums. `base` and `unit`: the exact sums of a cell, and what the worst unit adds to them, from the
+/// measures of the leaf. What is claimed of a run of ε = 0.5 must hold, and must not hold of the noise of a run of ε = 2.
+fn holds_of(facts: &PlanFacts, sums: impl Fn(&[yunei_policy::clear::Measure]) -> (Vec<i128>, Vec<i128>)) {
+    let cleared = |epsilon| {
+        let mut facts = facts.clone();
+        facts.demand.as_mut().unwrap().epsilon = epsilon;
+        clear_with(&facts, &RuleSet::default(), &Preferences::default()).unwrap()
+    };
+    let (honest, broken) = (cleared(0.5), cleared(2.0));
+    let (delta, rho) = (0.01, honest.charge().rho);
+    let claimed = epsilon_of(rho, Delta::from_f64(delta).unwrap());
+    let found = |clearance: &Clearance, draws: usize| {
+        let (base, unit) = sums(clearance.leaves()[0].measures());
+        let with: Vec<i128> = base.iter().zip(&unit).map(|(a, b)| a + b).collect();
+        let (with, without) = std::thread::scope(|threads| {
+            let with = threads.spawn(|| released(clearance, &with, draws, 1));
+            let without = released(clearance, &base, draws, 101);
+            (with.join().unwrap(), without)
+        });
+        let events = Events { draws: draws as f64, delta };
+        events.least_epsilon(&with, &without)
+    };
+    let (least, loud) = (found(&honest, DRAWS), found(&broken, DRAWS / 2));
+    assert!(least <= claimed, "claimed {claimed}, found at least {least}");
+    assert!(loud > claimed, "claimed {claimed}, a quarter of the noise gives at least {loud}");
+}
+
+/// 10,000 independent cells by age.
+fn by_age(aggregate: Aggregate) -> PlanFacts {
+    let mut people = residents();
+    people.columns[AGE].bounds = Interval::new(0.0, (CELLS - 1) as f64);
+    plan(Relation::Scan(people), vec![key("age", col(AGE))], vec![aggregate])
+}
+
+/// A cell of fifty rows in the middle of the range; the worst unit stands at its end.
+fn fifty_rows(measures: &[yunei_policy::clear::Measure]) -> (Vec<i128>, Vec<i128>) {
+    use yunei_policy::clear::MeasureKind as K;
+    let base = measures.iter().map(|m| if m.kind() == K::Rows { 50 } else { 0 }).collect();
+    (base, measures.iter().map(|m| i128::from(m.contribution(f64::MAX))).collect())
+}
+
+#[test]
+fn means_keep_their_epsilon() {
+    holds_of(&by_age(avg("income", col(INCOME))), fifty_rows);
+}
+
+#[test]
+fn variances_keep_their_epsilon() {
+    holds_of(&by_age(aggregate("var(income)", AggregateFunction::VariancePop, vec![col(INCOME)])), fifty_rows);
+}
+
+#[test]
+fn counts_of_units_keep_their_epsilon() {
+    let mut meters = power();
+    meters.columns[1].bounds = Interval::new(0.0, (CELLS - 1) as f64);
+    let mut facts = plan(Relation::Scan(meters), vec![key("month", col(1))], vec![units(0)]);
+    let demand = facts.demand.as_mut().unwrap();
+    (demand.max_groups, demand.max_rows) = (Some(1), Some(1));
+    holds_of(&facts, |measures| (vec![7; measures.len()], vec![1; measures.len()]));
+}
+
+#[test]
+fn medians_keep_their_epsilon() {
+    let mut facts = by_age(aggregate("median(months)", AggregateFunction::Quantile { q: 0.5 }, vec![col(MONTHS)]));
+    if let Relation::Scan(people) = &mut facts.leaves[0].input {
+        people.columns[MONTHS].bounds = Interval::new(0.0, 1.0);
+        people.columns[MONTHS].usages.insert(yunei_policy::words::Usage::Aggregate);
+    }
+    // One more of the upper of two values.
+    holds_of(&facts, |measures| (vec![3; measures.len()], (0..measures.len() as i128).collect()));
+}
+
+/// A key that only one unit has shows with probability δ at most, and with a lower threshold more often.
+#[test]
+fn open_keys_of_one_unit_keep_their_delta() {
+    let rules: String = (RuleSet::default().text().lines())
+        .map(|line| match line.split_once('=').map(|(key, _)| key.trim()) {
+            Some("delta") => "delta = 1e-4\n".to_owned(),
+            Some("threshold_delta" | "threshold_delta_per_run") => {
+                line.split('=').next().unwrap().to_owned() + "= 5e-5\n"
+            }
+            _ => line.to_owned() + "\n",
+        })
+        .collect();
+    let rules = RuleSet::parse(&rules).unwrap();
+    let facts = plan(Relation::Scan(residents()), vec![key("street", col(STREET))], vec![count()]);
+    let clearance = clear_with(&facts, &rules, &Preferences::default()).unwrap();
+    let leaf = &clearance.leaves()[0];
+    let delta = clearance.charge().delta.to_f64();
+    let shown = |units: i128| {
+        let mut shown = 0;
+        for n in 0..DRAWS / CELLS as usize {
+            let cells = (0..CELLS).map(|i| RawCell { key: vec![Literal::Text(i.to_string())], sums: vec![units] });
+            let seed = Seed::from_bytes([u8::try_from(n).unwrap() + 1; 32]);
+            shown += release(leaf, cells.collect(), &seed, 0).unwrap().rows().len();
+        }
+        shown as f64 / DRAWS as f64
+    };
+    let spread = Z * (delta / DRAWS as f64).sqrt() + Z * Z / DRAWS as f64;
+    let (one, sigma) = (shown(1), leaf.measures()[0].sigma_grid());
+    assert!(one <= delta + spread, "δ = {delta}, shown {one}");
+    let lower = shown(1 + (1.5 * sigma).ceil() as i128);
+    assert!(lower > delta + spread, "δ = {delta}, with a threshold that is lower by 1.5 σ shown {lower}");
 }

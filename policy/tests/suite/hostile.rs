@@ -103,7 +103,7 @@ fn expressions() -> impl Strategy<Value = Expression> {
             1 => boxed.clone().prop_map(Expression::Not),
             1 => boxed.clone().prop_map(Expression::IsTest),
             1 => boxed.clone().prop_map(Expression::IsNotNull),
-            1 => (boxed.clone(), kinds()).prop_map(|(value, to)| Expression::Cast { value, to }),
+            1 => (boxed.clone(), kinds()).prop_map(|(value, to)| Expression::Cast { value, to, rounds: to == Kind::Float }),
             1 => (boxed.clone(), boxed.clone(), boxed.clone())
                 .prop_map(|(value, low, high)| Expression::Between { value, low, high }),
             1 => (boxed.clone(), list.clone()).prop_map(|(value, list)| Expression::InList { value, list }),

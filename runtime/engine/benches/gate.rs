@@ -2,8 +2,8 @@
 //!
 //! ```sh
 //! tpchgen-cli parquet -s 1 -T orders,lineitem --output-dir "$TPCH"
-//! TPCH=… cargo bench -p yunei-engine               # TPC-H, the check of products, 10 M rows
-//! TPCH=… YUNEI_BENCH_ROWS=10000000,100000000 YUNEI_BENCH_DIR=/var/tmp cargo bench -p yunei-engine
+//! TPCH=… cargo bench -p yunei-engine --features measure --bench gate               # TPC-H, the check of products, 10 M rows
+//! TPCH=… YUNEI_BENCH_ROWS=10000000,100000000 YUNEI_BENCH_DIR=/var/tmp cargo bench -p yunei-engine --features measure --bench gate
 //! ```
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]

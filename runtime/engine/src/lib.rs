@@ -16,6 +16,7 @@ mod home;
 #[cfg(test)]
 mod laws;
 mod logkeys;
+#[cfg(any(test, feature = "measure"))]
 #[doc(hidden)]
 pub mod measure;
 pub mod pipeline;

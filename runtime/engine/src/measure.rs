@@ -1,5 +1,6 @@
 //! For benchmarks alone: how long the private part of a product takes over given files, and how long its check takes. Nothing
-//! comes out but numbers about the machine: the cells are counted and dropped, so that nothing is charged and nothing can leave.
+//! comes out but numbers about the machine: the cells are counted and dropped, so that nothing is charged and nothing can leave. The
+//! module is there with the feature `measure` alone, with which no binary is built.
 
 use crate::bound::ROWS_MEMORY;
 use crate::catalogue::{DatasetSpec, FileEntry};

@@ -77,11 +77,20 @@ pub(crate) async fn run(domain: &Domain, id: &str, request: &RunRequest) -> Resu
         )
         .into());
     };
+    domain.close_dropped().await?;
     let ticket = domain.running.enter(id, &request.institution, &product);
     let use_ = Use { domain, id, request, product: &product, aggregate, ticket: &ticket };
+    ticket.begun();
+    let answer = lead(use_, &record).await;
+    ticket.over();
+    answer
+}
 
+/// The way of one use, from the question to the policies on.
+async fn lead(use_: Use<'_>, record: &registry::Product) -> Result<RunAnswer, DomainError> {
+    let Use { domain, request, product, ticket, .. } = use_;
     let (authorised, grant) =
-        match authorise_use(domain, &record, &product, Action::Run, &request.institution, &request.purpose).await {
+        match authorise_use(domain, record, product, Action::Run, &request.institution, &request.purpose).await {
             Ok(authorised) => authorised,
             Err(error) => return Err(use_.refuse_before(error).await),
         };
@@ -334,15 +343,19 @@ impl Use<'_> {
     async fn repeat(&self, planned: &Planned) -> Result<Option<RunAnswer>, DomainError> {
         let question = question_digest(planned)?;
         let Some(release) = self.domain.store.release(&question).await? else { return Ok(None) };
-        let Some(receipt) = release.receipt else { return Ok(None) };
         let damaged = || {
             DomainError::Unavailable(Refusal::new("store/damaged", "已发布的结果损坏", "a recorded release is damaged"))
         };
         let kept: Kept = serde_json::from_str(&release.release).map_err(|_| damaged())?;
         let bytes = self.domain.files.get(&release.file_digest)?;
         let batch = read_arrow(&bytes).map_err(|_| damaged())?;
-        let receipt = Receipt::parse(receipt.as_bytes()).map_err(|_| damaged())?;
         let first = release.run;
+        let receipt = match (release.receipt, kept.body) {
+            (Some(receipt), _) => Receipt::parse(receipt.as_bytes()).map_err(|_| damaged())?,
+            // A crash came between the release and its receipt: the answer is the same, and so it is free.
+            (None, Some(body)) => self.late_receipt(&first, body).await?,
+            (None, None) => return Err(damaged()),
+        };
         let _leaving = self.domain.running.releasing().await;
         let note =
             self.domain.note("run.repeated", self.about().into_iter().chain([("first", first.clone().into())]))?;
@@ -419,7 +432,7 @@ impl Use<'_> {
                 ("price_class", json!(self.product.price_class())),
             ]),
         )?;
-        let kept = Kept { columns: released.columns(), class: released.class() };
+        let kept = Kept { columns: released.columns(), class: released.class(), body: Some(body.clone()) };
         let release = NewRelease {
             run: self.id,
             question: released.question().parse::<Digest>().map_err(|_| DomainError::run_failed())?,
@@ -440,6 +453,26 @@ impl Use<'_> {
         })
     }
 
+    /// The receipt of a release that stands in the log and has none.
+    async fn late_receipt(&self, run: &str, body: Map<String, Value>) -> Result<Receipt, DomainError> {
+        for found in self.domain.log.entries(0..self.domain.log.size()) {
+            let (index, entry) = found?;
+            let released =
+                entry.kind() == "run.released" && entry.fields().get("run").and_then(Value::as_str) == Some(run);
+            if released {
+                let position = self.domain.log.position(index)?;
+                let receipt = self.domain.log.receipt(&position, body)?;
+                self.domain.store.record_receipt(run, &receipt.to_string()).await?;
+                return Ok(receipt);
+            }
+        }
+        Err(DomainError::Unavailable(Refusal::new(
+            "store/damaged",
+            "已发布的结果损坏",
+            "a recorded release is damaged",
+        )))
+    }
+
     async fn receipt(&self, position: &Position, body: Map<String, Value>) -> Result<Receipt, DomainError> {
         let receipt = self.domain.log.receipt(position, body)?;
         self.domain.store.record_receipt(self.id, &receipt.to_string()).await?;
@@ -452,6 +485,9 @@ impl Use<'_> {
 pub(crate) struct Kept {
     pub(crate) columns: usize,
     pub(crate) class: ReleaseClass,
+    /// What the receipt says, for the case that a crash comes before it is made.
+    #[serde(default)]
+    pub(crate) body: Option<Map<String, Value>>,
 }
 
 /// The digests of a release in each of its forms.

@@ -4,14 +4,16 @@
 //!
 //! 1. *Scatter* (`rows.rs`): each thread interns the group keys of its rows and puts the rows, a few words each, into
 //!    partitions by a hash of their unit, so that all rows of a unit are in one partition. Beyond a limit of memory the partitions
-//!    are written to temporary files.
-//! 2. *Gather* (`units.rs`): each partition on its own is summed per (unit, group) in a table that stays small, the groups that a
+//!    are written to temporary files, encrypted (`spill.rs`).
+//! 2. *Gather* (`units.rs`): each partition, cut once more where it is large, is summed per (unit, group) in a table that stays in the
+//!    cache of a processor, the groups that a
 //!    unit may keep are chosen, its sums are moved into their limits, and added to the cells.
 //!
 //! All sums are of whole numbers, so that no order of rows, threads or files shows in them.
 
 mod groups;
 mod rows;
+mod spill;
 mod units;
 
 use crate::functions::failed;

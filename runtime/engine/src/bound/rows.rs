@@ -1,6 +1,7 @@
 //! Rows in partitions by unit: a few words each, in memory or in temporary files.
 
 use super::groups::Groups;
+use super::spill::{Seal, Spilled};
 use super::{Shape, whole_numbers};
 use crate::functions::failed;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
@@ -9,12 +10,9 @@ use datafusion::arrow::datatypes::{DataType, Int64Type};
 use datafusion::arrow::row::{RowConverter, SortField};
 use datafusion::common::Result;
 use datafusion::execution::TaskContext;
-use datafusion::execution::{SpillFile, SpillWriter};
 use siphasher::sip128::{Hasher128, SipHasher13};
-use std::fs::File;
 use std::hash::Hasher;
-use std::io::Read;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// Into how many partitions units are spread.
 pub(super) const PARTITIONS: usize = 64;
@@ -61,19 +59,14 @@ struct Partition {
     spilled: Option<Spilled>,
 }
 
-struct Spilled {
-    // The file is removed when this is dropped.
-    file: Arc<dyn SpillFile>,
-    writer: Mutex<Box<dyn SpillWriter>>,
-    words: usize,
-}
-
 /// One thread's partitions.
 pub(super) struct Rows {
     partitions: Vec<Partition>,
     pub(super) unit: UnitKey,
     /// Words per row: unit, group, columns.
     pub(super) stride: usize,
+    /// Where some of them are on the disk.
+    seal: Option<Seal>,
 }
 
 /// What one thread has scattered.
@@ -111,7 +104,7 @@ impl Scatterer {
         let partitions = (0..PARTITIONS).map(|_| Partition::default()).collect();
         Ok(Self {
             groups,
-            rows: Rows { partitions, unit: UnitKey::Whole, stride: 0 },
+            rows: Rows { partitions, unit: UnitKey::Whole, stride: 0, seal: None },
             shape: Arc::clone(shape),
             columns,
             key,
@@ -176,24 +169,20 @@ impl Scatterer {
 
     /// Full chunks of all partitions go to files.
     fn spill(&mut self) -> Result<()> {
-        for partition in &mut self.rows.partitions {
+        let seal = match &mut self.rows.seal {
+            Some(seal) => seal,
+            none => none.insert(Seal::new()?),
+        };
+        for (at, partition) in self.rows.partitions.iter_mut().enumerate() {
             if partition.full.is_empty() {
                 continue;
             }
             let spilled = match &mut partition.spilled {
                 Some(spilled) => spilled,
-                none => {
-                    let file = self.context.runtime_env().disk_manager.create_tmp_file("yunei rows")?;
-                    let writer = Mutex::new(file.open_writer()?);
-                    none.insert(Spilled { file, writer, words: 0 })
-                }
+                none => none.insert(Spilled::create(&self.context, at)?),
             };
             for chunk in partition.full.drain(..) {
-                let mut bytes = Vec::with_capacity(chunk.len() * 8);
-                bytes.extend(chunk.iter().flat_map(|word| word.to_le_bytes()));
-                let writer = spilled.writer.get_mut().map_err(|_| failed())?;
-                writer.write_all(&bytes).map_err(|_| failed())?;
-                spilled.words += chunk.len();
+                spilled.write(seal, &chunk, self.rows.stride)?;
                 self.held -= chunk.capacity() * 8;
             }
         }
@@ -202,9 +191,7 @@ impl Scatterer {
 
     pub(super) fn finish(mut self) -> Result<Scattered> {
         for spilled in self.rows.partitions.iter_mut().filter_map(|p| p.spilled.as_mut()) {
-            let writer = spilled.writer.get_mut().map_err(|_| failed())?;
-            writer.flush().map_err(|_| failed())?;
-            writer.finish()?;
+            spilled.finish()?;
         }
         Ok(Scattered { groups: self.groups, rows: self.rows })
     }
@@ -236,29 +223,15 @@ impl Rows {
     /// How many rows a partition has.
     pub(super) fn count(&self, partition: usize) -> usize {
         let Partition { full, open, spilled } = &self.partitions[partition];
-        let words = full.iter().map(Vec::len).sum::<usize>() + open.len() + spilled.as_ref().map_or(0, |s| s.words);
+        let words = full.iter().map(Vec::len).sum::<usize>() + open.len() + spilled.as_ref().map_or(0, Spilled::words);
         words / self.stride.max(1)
     }
 
     /// Calls `f` with pieces of a partition, each of whole rows.
     pub(super) fn each(&self, partition: usize, f: &mut dyn FnMut(&[u64]) -> Result<()>) -> Result<()> {
         let Partition { full, open, spilled } = &self.partitions[partition];
-        if let Some(spilled) = spilled {
-            let path = spilled.file.path().ok_or_else(failed)?;
-            let mut file = File::open(path).map_err(|_| failed())?;
-            let piece = (CHUNK / self.stride).max(1) * self.stride;
-            let mut bytes = vec![0u8; piece * 8];
-            let mut words = Vec::with_capacity(piece);
-            let mut left = spilled.words;
-            while left > 0 {
-                let now = left.min(piece);
-                file.read_exact(&mut bytes[..now * 8]).map_err(|_| failed())?;
-                words.clear();
-                let eights = bytes[..now * 8].as_chunks::<8>().0;
-                words.extend(eights.iter().map(|b| u64::from_le_bytes(*b)));
-                f(&words)?;
-                left -= now;
-            }
+        if let (Some(spilled), Some(seal)) = (spilled, &self.seal) {
+            spilled.each(seal, self.stride, f)?;
         }
         for chunk in full.iter().chain([open]) {
             f(chunk)?;

@@ -7,6 +7,11 @@ use datafusion::arrow::array::{Array, ArrayRef};
 use datafusion::arrow::row::{RowConverter, SortField};
 use datafusion::common::Result;
 
+/// About how many rows one table takes: with as many entries it has two mebibytes at most.
+const TABLE_ROWS: usize = 48 << 10;
+/// Into at most how many shares a partition is cut, as a power of two.
+const MOST_BITS: u32 = 10;
+
 /// What holds for every partition.
 pub(super) struct Limits<'s> {
     shape: &'s Shape,
@@ -82,14 +87,42 @@ impl<'l> Gatherer<'l> {
     }
 
     fn of_words<const W: usize>(&mut self, parts: &[(Vec<usize>, Rows)], partition: usize, rows: usize) -> Result<()> {
-        let mut table = Table::<W>::new(self.limits, rows);
-        for (places, rows) in parts {
-            if rows.count(partition) == 0 {
-                continue;
+        if rows <= TABLE_ROWS {
+            let mut table = Table::<W>::new(self.limits, rows);
+            for (places, rows) in parts.iter().filter(|(_, rows)| rows.count(partition) > 0) {
+                rows.each(partition, &mut |words| table.take(words, rows.stride, places))?;
             }
-            rows.each(partition, &mut |words| table.take(words, rows.stride, places))?;
+            return table.add_to(&mut self.sums);
         }
-        table.add_to(&mut self.sums)
+        // Too many for one table to stay in the cache: the rows go into shares by another hash of their unit first.
+        let bits = rows.div_ceil(TABLE_ROWS).next_power_of_two().ilog2().min(MOST_BITS);
+        let mut stride = 0;
+        let expected = (rows >> bits) * 9 / 8;
+        let mut shares: Vec<Vec<u64>> = Vec::new();
+        for (places, rows) in parts.iter().filter(|(_, rows)| rows.count(partition) > 0) {
+            if shares.is_empty() {
+                stride = rows.stride;
+                shares = (0..1usize << bits).map(|_| Vec::with_capacity(expected * stride)).collect();
+            }
+            rows.each(partition, &mut |words| {
+                for row in words.chunks_exact(stride) {
+                    let hash = row[..W].iter().fold(self.limits.salt, |h, word| mix(h ^ word));
+                    let share = &mut shares[(hash >> (64 - bits)) as usize];
+                    share.extend_from_slice(row);
+                    // All threads' groups have one number from here on.
+                    let group = share.len() - stride + W;
+                    share[group] = *places.get(share[group] as usize).ok_or_else(failed)? as u64;
+                }
+                Ok(())
+            })?;
+        }
+        for share in &mut shares {
+            let share = std::mem::take(share);
+            let mut table = Table::<W>::new(self.limits, share.len() / stride.max(1));
+            table.take(&share, stride, &[])?;
+            table.add_to(&mut self.sums)?;
+        }
+        Ok(())
     }
 }
 
@@ -129,10 +162,12 @@ impl<'l, const W: usize> Table<'l, W> {
         mix(unit[0] ^ u64::from(group).wrapping_mul(0x9e37_79b9_7f4a_7c15)) as usize
     }
 
+    /// `places`: the number of each of a thread's groups among all; empty where the rows have that already.
     fn take(&mut self, words: &[u64], stride: usize, places: &[usize]) -> Result<()> {
         for row in words.chunks_exact(stride) {
             let unit: [u64; W] = row[..W].try_into().map_err(|_| failed())?;
-            let group = u32::try_from(places[row[W] as usize]).map_err(|_| failed())?;
+            let group = if places.is_empty() { row[W] } else { places[row[W] as usize] as u64 };
+            let group = u32::try_from(group).map_err(|_| failed())?;
             let entry = self.entry(unit, group)?;
             self.rows[entry] = self.rows[entry].checked_add(1).ok_or_else(failed)?;
             let columns = self.limits.columns;

@@ -353,19 +353,35 @@ impl Domain {
         }
         crate::verify::recover(self).await?;
         for run in self.store.unfinished_runs().await? {
-            let note = self.note(
-                "run.interrupted",
-                [
-                    ("run", run.id.clone().into()),
-                    ("institution", run.institution.clone().into()),
-                    ("product", run.product.clone().into()),
-                    ("purpose", run.purpose.clone().into()),
-                ],
-            )?;
-            self.store.set_run_state(&run.id, RunState::Failed, note.at, note.audit()?).await?;
-            self.settle_only(note).await?;
+            self.interrupted(&run).await?;
         }
         Ok(())
+    }
+
+    /// Closes runs of this process that nobody carries on: what asked for them was dropped. Their charges stand.
+    pub(crate) async fn close_dropped(&self) -> Result<(), DomainError> {
+        let dropped = self.running.take_dropped();
+        if dropped.is_empty() {
+            return Ok(());
+        }
+        for run in self.store.unfinished_runs().await?.iter().filter(|run| dropped.contains(&run.id)) {
+            self.interrupted(run).await?;
+        }
+        Ok(())
+    }
+
+    async fn interrupted(&self, run: &crate::registry::Run) -> Result<(), DomainError> {
+        let note = self.note(
+            "run.interrupted",
+            [
+                ("run", run.id.clone().into()),
+                ("institution", run.institution.clone().into()),
+                ("product", run.product.clone().into()),
+                ("purpose", run.purpose.clone().into()),
+            ],
+        )?;
+        self.store.set_run_state(&run.id, RunState::Failed, note.at, note.audit()?).await?;
+        self.settle_only(note).await
     }
 }
 

@@ -6,6 +6,7 @@
 //! decided before has left, and stands in the log before the suspension does.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, RwLock, RwLockReadGuard, RwLockWriteGuard, watch};
@@ -27,6 +28,8 @@ pub(crate) struct Running {
 #[derive(Default)]
 struct Uses {
     by_run: Mutex<HashMap<String, Use>>,
+    /// Those whose future was dropped before it came to its end.
+    dropped: Mutex<Vec<String>>,
     ended: Notify,
 }
 
@@ -65,9 +68,21 @@ pub(crate) struct Ticket {
     run: String,
     uses: Arc<Uses>,
     stop: watch::Receiver<bool>,
+    /// Whether a run stands in the registry that this use must bring to its end.
+    open: AtomicBool,
 }
 
 impl Ticket {
+    /// Says that a run is under way.
+    pub(crate) fn begun(&self) {
+        self.open.store(true, Ordering::Relaxed);
+    }
+
+    /// Says that the run came to its end, and stands in the registry so.
+    pub(crate) fn over(&self) {
+        self.open.store(false, Ordering::Relaxed);
+    }
+
     /// Says under which grant it runs.
     pub(crate) fn under(&self, grant: Option<&str>) {
         if let Some(found) = self.uses.all().get_mut(&self.run) {
@@ -98,6 +113,9 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
+        if *self.open.get_mut() {
+            self.uses.dropped.lock().unwrap_or_else(PoisonError::into_inner).push(self.run.clone());
+        }
         self.uses.all().remove(&self.run);
         self.uses.ended.notify_waiters();
     }
@@ -127,7 +145,12 @@ impl Running {
             stop: sender,
         };
         self.uses.all().insert(run.to_owned(), new);
-        Ticket { run: run.to_owned(), uses: self.uses.clone(), stop }
+        Ticket { run: run.to_owned(), uses: self.uses.clone(), stop, open: AtomicBool::new(false) }
+    }
+
+    /// The uses that were dropped on their way since this was last asked.
+    pub(crate) fn take_dropped(&self) -> Vec<String> {
+        std::mem::take(&mut *self.uses.dropped.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Held from the transaction that releases until the answer is made.

@@ -10,7 +10,7 @@ use super::private::{PrivateLeaf, UNIT, contributions};
 use super::sql::dataset_of;
 use super::statistical::unit_plan;
 use crate::bound::Shape;
-use crate::functions::{RowModel, UnitModel};
+use crate::functions::{Exact, RowModel, UnitModel};
 use datafusion::arrow::datatypes::{DataType, Schema};
 use datafusion::common::Result;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -224,7 +224,10 @@ fn strange_expression(expr: &Expr, schema: &datafusion::common::DFSchema, aggreg
             }
             Expr::AggregateFunction(call) => {
                 let name = call.func.name();
-                let known = is_unit_aggregate(name) || name == "yunei_sum" || UnitModel::of(&call.func).is_some();
+                let known = is_unit_aggregate(name)
+                    || name == "yunei_sum"
+                    || Exact::is_name(name)
+                    || UnitModel::of(&call.func).is_some();
                 (!(known && aggregates)).then(|| call.func.name().to_owned())
             }
             Expr::SimilarTo(_)

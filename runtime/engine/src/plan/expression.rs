@@ -6,7 +6,7 @@ use crate::product::Parameter;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::{Case, InList, Like, ScalarFunction};
-use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
 use yunei_policy::Refusal;
 use yunei_policy::facts::{BinaryOperator, DateField, Expression, Function, Interval, Kind, Literal};
 
@@ -296,7 +296,9 @@ impl Teller<'_> {
         }
         let value = self.expression(expr, schema);
         match kind_of(to) {
-            Some(to) => Some(Expression::Cast { value: Box::new(value?), to }),
+            Some(kind) => {
+                Some(Expression::Cast { value: Box::new(value?), to: kind, rounds: rounds(expr, to, schema) })
+            }
             None => self.unsupported("转换到这种类型", "a cast to this type", to.to_string()),
         }
     }
@@ -357,6 +359,12 @@ impl Teller<'_> {
             None => self.unsupported("没有取值范围的模型", "a model without an output range", name),
         }
     }
+}
+
+/// Whether a number may lose digits in this cast, or not fit.
+fn rounds(expr: &Expr, to: &DataType, schema: &DFSchema) -> bool {
+    let narrow = matches!(to, DataType::Float16 | DataType::Float32 | DataType::Decimal128(..));
+    narrow && expr.get_type(schema).map_or(true, |from| from != *to)
 }
 
 fn is_constant(expr: &Expr) -> bool {

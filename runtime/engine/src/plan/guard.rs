@@ -1,5 +1,6 @@
 //! Private expressions are rewritten so that no row can make them fail: casts give NULL, divisions by zero give NULL,
-//! decimals are computed as floating point (their arithmetic could overflow and tell).
+//! decimals and floats of 32 bits are computed as floats of 64 (decimals could overflow and tell; the analysis of ranges knows one
+//! precision).
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -50,9 +51,9 @@ fn is_arithmetic(op: Operator) -> bool {
     matches!(op, Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide | Operator::Modulo)
 }
 
-fn as_safe_number(expr: Expr, schema: &DFSchema) -> Result<Expr> {
+pub(super) fn as_safe_number(expr: Expr, schema: &DFSchema) -> Result<Expr> {
     Ok(match expr.get_type(schema)? {
-        DataType::Decimal128(_, _) | DataType::Decimal256(_, _) => to_float(expr),
+        DataType::Decimal128(_, _) | DataType::Decimal256(_, _) | DataType::Float32 => to_float(expr),
         // 32-bit arithmetic would wrap where 64-bit arithmetic does not.
         DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::UInt8 | DataType::UInt16 | DataType::UInt32 => {
             try_cast(expr, DataType::Int64)

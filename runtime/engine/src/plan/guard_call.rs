@@ -1,9 +1,13 @@
-//! Functions that fail on some values are only given others; the rest gives NULL. A failure would tell of the row.
+//! Functions that fail on some values are only given others; the rest gives NULL. A failure would tell of the row. Aggregates of a
+//! unit's floats are computed so that no order of rows shows in them.
 
-use super::guard::to_float;
+use super::guard::{as_safe_number, to_float};
+use crate::functions::Exact;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result};
+use datafusion::functions::math::abs;
+use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Expr, ExprSchemable, Operator, TryCast, lit, when};
 
 /// Guards one call; its arguments are guarded already.
@@ -22,12 +26,35 @@ pub(super) fn guard_call(expr: Expr, schema: &DFSchema) -> Result<Transformed<Ex
                     }
                 }
                 // Whole powers overflow; so do digits that fit no 32 bits.
-                ("power", args) => args.iter_mut().for_each(|x| *x = to_float(std::mem::take(x))),
-                ("round" | "trunc", [_, digits]) => *digits = within(std::mem::take(digits), -400, 400)?,
-                ("abs", [x]) => *x = not_least(std::mem::take(x), schema)?,
+                ("power", [x, y]) => {
+                    let (number, exponent) = (to_float(std::mem::take(x)), to_float(std::mem::take(y)));
+                    // Nothing to a negative power fails.
+                    let divides = abs().call(vec![number.clone()]).eq(lit(0.0)).and(exponent.clone().lt(lit(0.0)));
+                    *x = when(divides.is_not_true(), number).end()?;
+                    *y = exponent;
+                }
+                ("round" | "trunc", [x, digits]) => {
+                    *x = roundable(std::mem::take(x), schema)?;
+                    *digits = within(std::mem::take(digits), -400, 400)?;
+                }
+                ("round" | "trunc" | "floor" | "ceil" | "signum", [x]) => {
+                    *x = as_safe_number(std::mem::take(x), schema)?
+                }
+                ("abs", [x]) => *x = not_least(as_safe_number(std::mem::take(x), schema)?, schema)?,
                 _ => return Ok(Transformed::no(Expr::ScalarFunction(call))),
             }
             Ok(Transformed::yes(Expr::ScalarFunction(call)))
+        }
+        Expr::AggregateFunction(AggregateFunction { func, mut params }) if !params.distinct => {
+            let exact = match params.args.as_slice() {
+                [x] => Exact::of(func.name(), &x.get_type(schema)?),
+                _ => None,
+            };
+            let Some(exact) = exact else {
+                return Ok(Transformed::no(Expr::AggregateFunction(AggregateFunction { func, params })));
+            };
+            params.args.iter_mut().for_each(|x| *x = to_float(std::mem::take(x)));
+            Ok(Transformed::yes(Expr::AggregateFunction(AggregateFunction { func: exact.udaf(), params })))
         }
         other => Ok(Transformed::no(other)),
     }
@@ -40,10 +67,19 @@ pub(super) fn divided(expr: Expr, op: Operator, schema: &DFSchema) -> Result<Exp
 
 /// A 64-bit whole number other than the least one, which has no opposite.
 fn not_least(expr: Expr, schema: &DFSchema) -> Result<Expr> {
-    if expr.get_type(schema)? != DataType::Int64 || matches!(expr, Expr::Literal(..)) {
+    if expr.get_type(schema)? != DataType::Int64 {
         return Ok(expr);
     }
     when(expr.clone().gt(lit(i64::MIN)), expr).end()
+}
+
+/// A number that can be rounded to any of its digits: whole numbers so large that they would overflow are NULL.
+fn roundable(expr: Expr, schema: &DFSchema) -> Result<Expr> {
+    let number = as_safe_number(expr, schema)?;
+    if number.get_type(schema)? != DataType::Int64 {
+        return Ok(number);
+    }
+    when(number.clone().between(lit(-(1i64 << 62)), lit(1i64 << 62)), number).end()
 }
 
 /// A whole number moved into a range.

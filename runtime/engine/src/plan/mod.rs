@@ -20,10 +20,13 @@ mod spans;
 mod sql;
 mod statistical;
 mod syntax;
+mod weights;
 
 pub(crate) use checked::Prepared;
+#[cfg(any(test, feature = "measure"))]
+pub(crate) use planned::prepare_unauthorised;
 pub use planned::{Checked, Planned};
-pub(crate) use planned::{check, prepare, prepare_unauthorised};
+pub(crate) use planned::{check, prepare};
 pub(crate) use private::{PrivateLeaf, UNIT};
 pub(crate) use public::{ReleasedLeaf, measures_of, public_plan};
 pub use source::Tuning;

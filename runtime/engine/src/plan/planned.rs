@@ -20,7 +20,7 @@ use std::fmt;
 use std::sync::Arc;
 use yunei_audit::Recorded;
 use yunei_policy::authorise::Authorised;
-use yunei_policy::clear::{Clearance, clear};
+use yunei_policy::clear::{Clearance, Preferences, clear_with};
 use yunei_policy::facts::PlanFacts;
 use yunei_policy::rules::RuleSet;
 use yunei_policy::{Refusal, Refused};
@@ -169,6 +169,7 @@ pub(crate) async fn prepare(
 
 /// What `prepare` makes of a product without parameters, where nothing is to be charged or released: for measurements and
 /// tests.
+#[cfg(any(test, feature = "measure"))]
 pub(crate) async fn prepare_unauthorised(
     product: &AggregateProduct,
     sources: &Sources,
@@ -252,8 +253,9 @@ fn clear_plan(
     }
     let facts =
         PlanFacts { leaves: leaves.iter().map(|l| l.facts.clone()).collect(), demand: product.demand().cloned() };
-    let cleared = clear(&facts, rules);
     let mut reasons = teller.reasons;
+    let weights = super::weights::weights(plan, &leaves, product.weights(), &mut reasons);
+    let cleared = clear_with(&facts, rules, &Preferences { mechanism: product.mechanism(), weights });
     match (cleared, reasons.is_empty()) {
         (Ok(clearance), true) => Ok((leaves, clearance)),
         (Ok(_), false) => Err(Refused::unless(reasons, ()).expect_err("there are reasons")),

@@ -73,6 +73,8 @@ impl DatasetTable {
         let fields = declared.fields().iter().map(|f| match f.data_type() {
             // Views are what the Parquet reader makes fastest.
             DataType::Utf8 => Arc::new(Field::new(f.name(), DataType::Utf8View, f.is_nullable())),
+            // Whatever is computed has the precision that the analysis of ranges reckons with.
+            DataType::Float32 => Arc::new(Field::new(f.name(), DataType::Float64, f.is_nullable())),
             _ => Arc::clone(f),
         });
         let schema: SchemaRef = Arc::new(Schema::new(fields.collect::<Vec<_>>()));

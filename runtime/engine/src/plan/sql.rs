@@ -40,6 +40,7 @@ pub(super) async fn logical_plan(state: &SessionState, product: &AggregateProduc
     }
     let plan = state.statement_to_plan(statement).await.map_err(|e| sql_refusal("sql/resolve", &e))?;
     check_size(&plan)?;
+    check_names(&plan)?;
     check_parameters(&plan, product)?;
     Ok(plan)
 }
@@ -49,6 +50,23 @@ fn sql_refusal(code: &'static str, error: &DataFusionError) -> Refused {
     let text: String = error.strip_backtrace().chars().take(600).collect();
     let text = text.split("\n\n").next().unwrap_or_default().trim().to_owned();
     Refusal::new(code, format!("SQL 有误：{text}"), format!("the SQL does not stand: {text}")).at("product.sql").into()
+}
+
+/// A name can be given in more ways than the words of a text show (`AS 'name'`): none of a plan's columns has one of ours.
+fn check_names(plan: &LogicalPlan) -> Result<(), Refused> {
+    let mut found = None;
+    let looked = plan.apply_with_subqueries(|node| {
+        let ours = |name: &str| super::syntax::is_reserved(name).then(|| name.to_owned());
+        let mut names =
+            node.schema().iter().flat_map(|(q, f)| [q.map(|q| q.table().to_owned()), Some(f.name().clone())]);
+        found = found.take().or_else(|| names.find_map(|name| ours(&name?)));
+        Ok(if found.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    match (found, looked) {
+        (Some(name), _) => Err(super::syntax::reserved(&name)),
+        (None, Err(_)) => Err(super::syntax::reserved("-")),
+        (None, Ok(_)) => Ok(()),
+    }
 }
 
 fn too_large(zh: String, en: String) -> Refused {

@@ -25,6 +25,19 @@ pub(super) const MAX_TABLES: usize = 64;
 /// Names with this beginning are ours.
 const RESERVED: &str = "yunei_";
 
+/// Whether a name is one of ours, which no author may give.
+pub(super) fn is_reserved(name: &str) -> bool {
+    name.get(..RESERVED.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(RESERVED))
+}
+
+/// The refusal of such a name.
+pub(super) fn reserved(name: &str) -> Refused {
+    Refusal::new("sql/reserved-name", "以 yunei_ 开头的名称由系统保留", "names that begin with yunei_ are reserved")
+        .at(name.chars().take(64).collect::<String>())
+        .hint("请换一个名称，不要以 yunei_ 开头", "choose a name that does not begin with yunei_")
+        .into()
+}
+
 fn too_complex(zh: String, en: String, hint: (&str, &str)) -> Refused {
     Refusal::new("sql/too-complex", zh, en).at("product.sql").hint(hint.0, hint.1).into()
 }
@@ -42,15 +55,8 @@ pub(super) fn check_words(sql: &str) -> Result<(), Refused> {
         match token {
             Token::Word(word) => {
                 let name = word.value.to_ascii_lowercase();
-                if name.starts_with(RESERVED) {
-                    return Err(Refusal::new(
-                        "sql/reserved-name",
-                        "以 yunei_ 开头的名称由系统保留",
-                        "names that begin with yunei_ are reserved",
-                    )
-                    .at(name.chars().take(64).collect::<String>())
-                    .hint("请换一个名称，不要以 yunei_ 开头", "choose a name that does not begin with yunei_")
-                    .into());
+                if is_reserved(&name) {
+                    return Err(reserved(&name));
                 }
                 if word.quote_style.is_none() {
                     selects += usize::from(matches!(name.as_str(), "select" | "values"));

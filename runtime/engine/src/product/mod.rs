@@ -16,6 +16,8 @@ use crate::text::{check_id, check_model_reference};
 pub(crate) use parameter::literal_scalar;
 use parameter::{parameters, toml_text};
 use raw::{RawManifest, RawProduct};
+use std::collections::BTreeMap;
+use yunei_policy::clear::Mechanism;
 use yunei_policy::facts::PrivacyDemand;
 use yunei_policy::{Refusal, Refused, Text};
 
@@ -55,6 +57,8 @@ pub struct AggregateProduct {
     sql: String,
     parameters: Vec<Parameter>,
     demand: Option<PrivacyDemand>,
+    mechanism: Mechanism,
+    weights: BTreeMap<String, u32>,
 }
 
 impl Product {
@@ -166,6 +170,14 @@ impl AggregateProduct {
     pub fn demand(&self) -> Option<&PrivacyDemand> {
         self.demand.as_ref()
     }
+    /// The noise that it asks for.
+    pub fn mechanism(&self) -> Mechanism {
+        self.mechanism
+    }
+    /// How much of the charge goes to the numbers of a result column, in relation to the others; 1 where it is not named.
+    pub fn weights(&self) -> &BTreeMap<String, u32> {
+        &self.weights
+    }
 }
 
 fn kind_refusal() -> Refusal {
@@ -196,7 +208,9 @@ fn body(raw: &RawProduct, reasons: &mut Vec<Refusal>) -> Option<Body> {
                 max_groups: p.max_groups,
                 max_rows: p.max_rows,
             });
-            Some(Body::Aggregate(AggregateProduct { sql: sql.clone(), parameters, demand }))
+            let mechanism = mechanism(raw.privacy.as_ref().and_then(|p| p.mechanism.as_deref()), reasons);
+            let weights = raw.privacy.as_ref().map(|p| p.weights.clone()).unwrap_or_default();
+            Some(Body::Aggregate(AggregateProduct { sql: sql.clone(), parameters, demand, mechanism, weights }))
         }
         ("verification", None, Some(v)) => {
             if !raw.params.is_empty() || raw.privacy.is_some() {
@@ -224,6 +238,28 @@ fn body(raw: &RawProduct, reasons: &mut Vec<Refusal>) -> Option<Body> {
         _ => {
             reasons.push(kind_refusal());
             None
+        }
+    }
+}
+
+fn mechanism(word: Option<&str>, reasons: &mut Vec<Refusal>) -> Mechanism {
+    match word {
+        None | Some("gaussian") => Mechanism::Gaussian,
+        Some("laplace") => Mechanism::Laplace,
+        Some(_) => {
+            reasons.push(
+                Refusal::new(
+                    "privacy/mechanism",
+                    "mechanism 须为 gaussian 或 laplace",
+                    "the mechanism is either gaussian or laplace",
+                )
+                .at("product.privacy.mechanism")
+                .hint(
+                    "通常用 gaussian（默认）；只有一个计数、且不接受 δ 时用 laplace",
+                    "take gaussian (the default), or laplace for a single count where there shall be no δ",
+                ),
+            );
+            Mechanism::default()
         }
     }
 }

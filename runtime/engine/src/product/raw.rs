@@ -48,6 +48,9 @@ pub(super) struct RawPrivacy {
     pub(super) epsilon: f64,
     pub(super) max_groups: Option<u32>,
     pub(super) max_rows: Option<u32>,
+    pub(super) mechanism: Option<String>,
+    #[serde(default)]
+    pub(super) weights: BTreeMap<String, u32>,
 }
 
 #[derive(Deserialize)]

@@ -3,6 +3,8 @@
 //!
 //! `YUNEI_LAW_CASES=5000 cargo test -p yunei-engine --lib laws` for a longer search.
 
+mod keys;
+
 use crate::catalogue::{DatasetSpec, FileEntry};
 use crate::execute::cells_of;
 use crate::measure::Texts;
@@ -15,6 +17,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use yunei_policy::clear::{Clearance, Measure, MeasureKind};
+use yunei_policy::facts::Literal;
 use yunei_policy::rules::RuleSet;
 
 struct Random(u64);
@@ -220,7 +223,10 @@ fn product(sql: &str, limits: &str) -> Product {
 }
 
 /// The exact sums of every leaf, by key.
-type Sums = Vec<BTreeMap<String, Vec<i128>>>;
+type Sums = Vec<Cells>;
+
+/// Key and sums.
+type Cells = BTreeMap<String, (Vec<Literal>, Vec<i128>)>;
 
 async fn sums(product: &Product, sources: &Sources) -> Option<(Sums, Clearance)> {
     let Body::Aggregate(aggregate) = product.body() else { panic!("an aggregate") };
@@ -231,15 +237,15 @@ async fn sums(product: &Product, sources: &Sources) -> Option<(Sums, Clearance)>
     for (prepared, leaf) in prepared.iter().zip(clearance.leaves()) {
         let prepared = prepared.as_ref().unwrap();
         let cells = cells_of(prepared, leaf, &state.task_ctx(), &[3; 32], usize::MAX).await.unwrap();
-        all.push(cells.into_iter().map(|c| (format!("{:?}", c.key), c.sums)).collect());
+        all.push(cells.into_iter().map(|c| (format!("{:?}", c.key), (c.key, c.sums))).collect());
     }
     Some((all, clearance))
 }
 
 /// How far two vectors of sums are apart in the measures of one family: a histogram is one vector.
-fn apart(a: &BTreeMap<String, Vec<i128>>, b: &BTreeMap<String, Vec<i128>>, measures: std::ops::Range<usize>) -> f64 {
+fn apart(a: &Cells, b: &Cells, measures: std::ops::Range<usize>) -> f64 {
     let keys: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
-    let at = |cells: &BTreeMap<String, Vec<i128>>, key: &String, m: usize| cells.get(key).map_or(0, |s| s[m]);
+    let at = |cells: &Cells, key: &String, m: usize| cells.get(key).map_or(0, |(_, sums)| sums[m]);
     let squares =
         keys.iter().flat_map(|key| measures.clone().map(move |m| ((at(a, key, m) - at(b, key, m)) as f64).powi(2)));
     squares.sum::<f64>().sqrt()
