@@ -14,7 +14,7 @@ use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use yunei_engine::measure::Measured;
+use yunei_engine::measure::{Measured, Texts};
 
 const ROUNDS: usize = 9;
 
@@ -158,12 +158,102 @@ async fn synthetic(path: &Path) {
     println!("{} {}", time.as_secs_f64(), peak_memory());
 }
 
+/// Texts that are long, deep or many things at once: each gets its clearance or its reasons, and here the time that takes.
+fn hostile() -> Vec<(&'static str, String)> {
+    let count = |of: String| format!("SELECT COUNT(*) FROM people WHERE {of}");
+    let chain = |n: usize, term: &str, op: &str| count(vec![term; n].join(op));
+    let aggregates = |n: usize| {
+        let calls = (0..n).map(|i| format!("SUM(age + {i}), AVG(age * {i})")).collect::<Vec<_>>().join(", ");
+        format!("SELECT {calls} FROM people GROUP BY city")
+    };
+    let cte = |n: usize| {
+        let mut sql = "WITH c0 AS (SELECT * FROM people)".to_owned();
+        for i in 1..=n {
+            sql.push_str(&format!(", c{i} AS (SELECT a.* FROM c{0} a JOIN c{0} b ON a.id = b.id)", i - 1));
+        }
+        sql + &format!(" SELECT COUNT(*) FROM c{n}")
+    };
+    let case = |n: usize| {
+        let whens = (0..n).map(|i| format!("WHEN age = {i} THEN {i}")).collect::<Vec<_>>().join(" ");
+        format!("SELECT CASE {whens} END AS k, COUNT(*) FROM people GROUP BY 1")
+    };
+    let union = |n: usize| vec!["SELECT city, COUNT(*) FROM people GROUP BY city"; n].join(" UNION ALL ");
+    let nested = |n: usize| {
+        let inner = "SELECT * FROM (".repeat(n) + "SELECT * FROM people" + &") t".repeat(n);
+        format!("SELECT COUNT(*) FROM ({inner}) t")
+    };
+    vec![
+        ("300 conditions by OR", chain(300, "age = 1", " OR ")),
+        ("499 conditions by AND", chain(499, "age > 1", " AND ")),
+        ("10,000 conditions by OR", chain(10_000, "a=1", " OR ")),
+        ("10,000 values in IN", count(format!("age IN ({})", vec!["1"; 10_000].join(",")))),
+        (
+            "3,000 different texts in IN",
+            count(format!("city IN ({})", (0..3_000).map(|i| format!("'{i}'")).collect::<Vec<_>>().join(","))),
+        ),
+        ("30 brackets", count("(".repeat(30) + "age" + &")".repeat(30) + " = 1")),
+        ("3,000 brackets", count("(".repeat(3_000) + "age" + &")".repeat(3_000) + " = 1")),
+        ("5,000 NOTs", count("NOT ".repeat(5_000) + "age = 1")),
+        ("30,000 signs", count("-".repeat(30_000) + "age = 1")),
+        ("90 additions", count("age + ".repeat(90) + "1 > 0")),
+        ("a text of 60,000 letters", count(format!("city = '{}'", "x".repeat(60_000)))),
+        ("a text of a megabyte", count(format!("city = '{}'", "x".repeat(1 << 20)))),
+        ("a pattern of 40,000 signs", count(format!("city LIKE '{}'", "%_".repeat(20_000)))),
+        ("30 tables side by side", format!("SELECT COUNT(*) FROM {}", vec!["people"; 30].join(", "))),
+        ("16 CTEs of a join each, 32 tables", cte(5)),
+        ("30 CTEs, each twice the one before", cte(30)),
+        ("14 aggregates by city", aggregates(7)),
+        ("100 aggregates by city", aggregates(50)),
+        ("5,000 counts", format!("SELECT {} FROM people", vec!["COUNT(*)"; 5_000].join(", "))),
+        ("120 branches of CASE as a key", case(120)),
+        ("900 branches of CASE as a key", case(900)),
+        (
+            "ROLLUP of six",
+            "SELECT COUNT(*) FROM people GROUP BY ROLLUP (city, age, age + 1, age + 2, age + 3, age + 4)".to_owned(),
+        ),
+        (
+            "CUBE of six, 64 leaves",
+            "SELECT COUNT(*) FROM people GROUP BY CUBE (city, age, age + 1, age + 2, age + 3, age + 4)".to_owned(),
+        ),
+        ("8 leaves by UNION ALL", union(8)),
+        ("90 leaves by UNION ALL", union(90)),
+        ("20 subqueries inside one another", nested(20)),
+        ("90 subqueries inside one another", nested(90)),
+        ("2,000 CASEs inside one another", format!("SELECT {} FROM people", "CASE WHEN age = 1 THEN ".repeat(2_000))),
+        ("3,000 SELECTs", vec!["SELECT 1"; 3_000].join(" UNION ALL ")),
+        ("60,000 semicolons", ";".repeat(60_000)),
+        ("a series without end", "SELECT * FROM generate_series(1, 1000000000000)".to_owned()),
+    ]
+}
+
+async fn texts() {
+    let texts = Texts::new();
+    let mut times = Vec::new();
+    for (name, sql) in hostile() {
+        let mut rounds = Vec::new();
+        let mut cleared = false;
+        for _ in 0..3 {
+            let begun = Instant::now();
+            cleared = texts.check(&sql).await;
+            rounds.push(begun.elapsed());
+        }
+        times.push((median(rounds), name, cleared));
+    }
+    times.sort_by(|a, b| b.0.total_cmp(&a.0));
+    println!("\n| text | answer | time (asked: <= 100 ms) |\n|---|---|---|");
+    for (time, name, cleared) in times {
+        println!("| {name} | {} | {time:.1} ms |", if cleared { "clearance" } else { "reasons" });
+    }
+    println!("\npeak memory of the process: {:.0} MiB", peak_memory());
+}
+
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     if let Ok(path) = std::env::var("YUNEI_BENCH_CHILD") {
         runtime.block_on(synthetic(Path::new(&path)));
         return;
     }
+    runtime.block_on(texts());
     println!("| query | plain DataFusion | private part | ratio | asked |\n|---|---|---|---|---|");
     match std::env::var_os("TPCH").map(PathBuf::from) {
         Some(folder) => runtime.block_on(tpch(&folder)),

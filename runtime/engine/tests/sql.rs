@@ -58,6 +58,7 @@ const ALLOWED: &[&str] = &[
     "SELECT EXTRACT(year FROM born) AS year, COUNT(*) FROM births GROUP BY 1",
     "SELECT date_part('month', born) AS month, COUNT(*) FROM births GROUP BY 1",
     "SELECT date_trunc('year', born) AS year, COUNT(*) FROM births GROUP BY 1 ORDER BY 1",
+    "SELECT COUNT(*) FROM births WHERE born >= DATE '2000-01-31' - INTERVAL '1 month' AND born < DATE '2000-01-01' + INTERVAL '400 days'",
     "SELECT date_trunc('quarter', born) AS quarter, COUNT(*) FROM births WHERE born >= DATE '1990-01-01' AND born < DATE '1991-01-01' GROUP BY 1",
     "SELECT COUNT(*) FROM births WHERE born BETWEEN '1980-01-01' AND '1989-12-31'",
     "SELECT SUM(income) FILTER (WHERE age < 30) AS young, SUM(income) AS total FROM people",

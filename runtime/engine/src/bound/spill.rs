@@ -130,7 +130,7 @@ fn pack(chunk: &[u64], stride: usize, into: &mut Vec<u8>) -> Result<()> {
     let mut columns = Vec::with_capacity(stride);
     for at in 0..stride {
         let mut ends = (i64::MAX, i64::MIN);
-        for word in chunk[at..].iter().step_by(stride) {
+        for word in chunk.iter().skip(at).step_by(stride) {
             let value = word.cast_signed();
             ends = (ends.0.min(value), ends.1.max(value));
         }
@@ -145,7 +145,7 @@ fn pack(chunk: &[u64], stride: usize, into: &mut Vec<u8>) -> Result<()> {
         // Whole words are written, each over the unused end of the one before.
         into.resize(from + rows * width + 8, 0);
         let out = &mut into[from..];
-        for (row, word) in chunk[at..].iter().step_by(stride).enumerate() {
+        for (row, word) in chunk.iter().skip(at).step_by(stride).enumerate() {
             let above = word.wrapping_sub(least.cast_unsigned());
             out[row * width..row * width + 8].copy_from_slice(&above.to_le_bytes());
         }
@@ -170,7 +170,7 @@ fn unpack(bytes: &[u8], stride: usize, words: &mut Vec<u64>) -> Result<()> {
     for (at, (least, width)) in columns.into_iter().enumerate() {
         let (column, more) = rest.split_at_checked(rows * width).ok_or_else(failed)?;
         let mask = if width == 8 { u64::MAX } else { (1 << (8 * width)) - 1 };
-        for (row, word) in words[at..].iter_mut().step_by(stride).enumerate() {
+        for (row, word) in words.iter_mut().skip(at).step_by(stride).enumerate() {
             let from = row * width;
             let above = match column.get(from..from + 8).and_then(|b| b.first_chunk::<8>()) {
                 Some(eight) => u64::from_le_bytes(*eight) & mask,

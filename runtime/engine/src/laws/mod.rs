@@ -3,6 +3,7 @@
 //!
 //! `YUNEI_LAW_CASES=5000 cargo test -p yunei-engine --lib laws` for a longer search.
 
+mod demand;
 mod keys;
 
 use crate::catalogue::{DatasetSpec, FileEntry};

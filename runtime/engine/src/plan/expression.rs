@@ -3,6 +3,7 @@
 use super::functions::{not_allowed, row_function};
 use crate::functions::RowModel;
 use crate::product::Parameter;
+use datafusion::arrow::compute::kernels::numeric;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::{Case, InList, Like, ScalarFunction};
@@ -153,13 +154,13 @@ impl Teller<'_> {
             self.refuse(
                 Refusal::new(
                     "expression/interval",
-                    "个体数据上不能用 INTERVAL 计算日期",
-                    "dates of private rows are not computed with INTERVAL",
+                    "INTERVAL 只能与日期常量相加减，不能用于个体数据的日期",
+                    "INTERVAL is added to or taken from a constant date, not from dates of private rows",
                 )
                 .at(value.to_string())
                 .hint(
-                    "请直接写出界限日期，如 d >= DATE '2024-01-01'，或声明为 date 参数",
-                    "write the date that is meant, e.g. d >= DATE '2024-01-01', or declare a date parameter",
+                    "请把 INTERVAL 移到常量一侧，如 d >= DATE '2024-01-01' - INTERVAL '30 days'，或声明为 date 参数",
+                    "move it to the side of the constant, e.g. d >= DATE '2024-01-01' - INTERVAL '30 days', or declare a date parameter",
                 ),
             );
             return None;
@@ -182,6 +183,9 @@ impl Teller<'_> {
     }
 
     fn binary(&mut self, binary: &BinaryExpr, schema: &DFSchema) -> Option<Expression> {
+        if let Some(day) = constant_day(binary) {
+            return Some(Expression::Literal(Literal::Date(day)));
+        }
         let operator = match binary.op {
             Operator::Plus => BinaryOperator::Add,
             Operator::Minus => BinaryOperator::Subtract,
@@ -365,6 +369,48 @@ impl Teller<'_> {
 fn rounds(expr: &Expr, to: &DataType, schema: &DFSchema) -> bool {
     let narrow = matches!(to, DataType::Float16 | DataType::Float32 | DataType::Decimal128(..));
     narrow && expr.get_type(schema).map_or(true, |from| from != *to)
+}
+
+/// `DATE '2024-01-01' - INTERVAL '30 days'`: the day that is meant, computed as the engine does.
+fn constant_day(binary: &BinaryExpr) -> Option<i32> {
+    let BinaryExpr { left, op, right } = binary;
+    let (day, interval) = match (op, day_of(left), interval_of(right)) {
+        (Operator::Plus | Operator::Minus, Some(day), Some(interval)) => (day, interval),
+        (Operator::Plus, ..) => (day_of(right)?, interval_of(left)?),
+        _ => return None,
+    };
+    let (day, interval) = (ScalarValue::Date32(Some(day)).to_scalar().ok()?, interval.to_scalar().ok()?);
+    let moved = if *op == Operator::Plus { numeric::add(&day, &interval) } else { numeric::sub(&day, &interval) };
+    match ScalarValue::try_from_array(&moved.ok()?, 0).ok()? {
+        ScalarValue::Date32(day) => day,
+        _ => None,
+    }
+}
+
+fn day_of(expr: &Expr) -> Option<i32> {
+    match expr {
+        Expr::Alias(alias) => day_of(&alias.expr),
+        Expr::Literal(ScalarValue::Date32(day), _) => *day,
+        Expr::Cast(cast) if *cast.field.data_type() == DataType::Date32 => match cast.expr.as_ref() {
+            Expr::Literal(ScalarValue::Utf8(Some(text)), _) => crate::dates::parse_date(text),
+            inner => day_of(inner),
+        },
+        Expr::BinaryExpr(binary) => constant_day(binary),
+        _ => None,
+    }
+}
+
+fn interval_of(expr: &Expr) -> Option<&ScalarValue> {
+    match expr {
+        Expr::Alias(alias) => interval_of(&alias.expr),
+        Expr::Literal(
+            value @ (ScalarValue::IntervalMonthDayNano(Some(_))
+            | ScalarValue::IntervalDayTime(Some(_))
+            | ScalarValue::IntervalYearMonth(Some(_))),
+            _,
+        ) => Some(value),
+        _ => None,
+    }
 }
 
 fn is_constant(expr: &Expr) -> bool {

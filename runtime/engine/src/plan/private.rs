@@ -76,13 +76,18 @@ pub(crate) fn contributions(leaf: &PrivateLeaf, clearance: &LeafClearance) -> Re
         let column = Expr::Column(Column::from((q, f)));
         // What is no number has no group of its own.
         let column = match f.data_type() {
-            DataType::Float32 | DataType::Float64 => when(isnan(column.clone()).is_not_true(), column).end()?,
+            DataType::Float32 | DataType::Float64 => known_number(column)?,
             _ => column,
         };
         Ok(column.alias(f.name()))
     });
     let columns = columns.collect::<Result<Vec<Expr>>>()?;
     finish(plan, columns, count, bounded, clearance)
+}
+
+/// The number, or NULL where it is none.
+pub(super) fn known_number(column: Expr) -> Result<Expr> {
+    when(isnan(column.clone()).is_not_true(), column).end()
 }
 
 /// Puts what each measure needs beside the first columns.

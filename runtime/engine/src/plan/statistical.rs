@@ -6,10 +6,11 @@
 use super::guard::{guard, guard_plan, to_float};
 use super::private::{
     PrivateLeaf, UNIT, arguments_of, call_models_once, carry_unit, domains_of, encode_text, encode_texts, group, key,
-    sum,
+    known_number, sum,
 };
 use super::sql::dataset_of;
 use crate::functions::{Grid, RowDigest};
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DataFusionError, Result};
@@ -61,12 +62,23 @@ pub(crate) fn unit_plan(leaf: &PrivateLeaf, clearance: &LeafClearance, row_key: 
     outputs.extend(digests.into_iter().enumerate().map(|(i, d)| d.alias(format!("d{i}"))));
     let rows = LogicalPlanBuilder::from(input).project(outputs)?.build()?;
     // The engine's own casts now, guarded: none that can fail may be put in later.
-    let rows = guard_plan(TypeCoercion::new().analyze(rows, &ConfigOptions::default())?)?;
+    let rows = without_nan(guard_plan(TypeCoercion::new().analyze(rows, &ConfigOptions::default())?)?, count_of_keys)?;
     let by = (0..count_of_keys).map(|i| col(key(i))).chain([col(UNIT)]).collect();
     let mut sums = vec![count(lit(1i64)).alias(ROWS)];
     sums.extend((0..statistical.variables().len()).map(|i| sum(col(format!("c{i}"))).alias(format!("m{i}"))));
     sums.extend((0..several).map(|i| sum(col(format!("d{i}"))).alias(format!("r{i}"))));
     Ok(UnitPlan { plan: group(rows, by, sums)?, datasets })
+}
+
+/// What is no number has no group of its own: it would come beside that of NULL.
+fn without_nan(rows: LogicalPlan, keys: usize) -> Result<LogicalPlan> {
+    let outputs = rows.schema().iter().enumerate().map(|(at, (q, f))| {
+        let column = Expr::Column(Column::from((q, f)));
+        let float = at < keys && matches!(f.data_type(), DataType::Float32 | DataType::Float64);
+        Ok(if float { known_number(column)?.alias(f.name()) } else { column })
+    });
+    let outputs = outputs.collect::<Result<Vec<Expr>>>()?;
+    Ok(LogicalPlan::Projection(Projection::try_new(outputs, Arc::new(rows))?))
 }
 
 fn internal(text: &str) -> DataFusionError {
