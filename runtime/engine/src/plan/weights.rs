@@ -13,7 +13,7 @@ pub(super) fn weights(
     wanted: &BTreeMap<String, u32>,
     reasons: &mut Vec<Refusal>,
 ) -> Vec<Vec<u32>> {
-    let mut weights: Vec<Vec<u32>> = leaves.iter().map(|leaf| vec![1; leaf.node.aggr_expr.len()]).collect();
+    let mut weights: Vec<Vec<Option<u32>>> = leaves.iter().map(|leaf| vec![None; leaf.node.aggr_expr.len()]).collect();
     for (name, weight) in wanted {
         let columns = plan.schema().fields().iter().enumerate().filter(|(_, f)| f.name() == name);
         let mut made_of = BTreeSet::new();
@@ -23,11 +23,11 @@ pub(super) fn weights(
         }
         for (leaf, aggregate) in made_of {
             if let Some(slot) = weights.get_mut(leaf).and_then(|w| w.get_mut(aggregate)) {
-                *slot = (*slot).max(*weight);
+                *slot = (*slot).max(Some(*weight));
             }
         }
     }
-    weights
+    weights.into_iter().map(|leaf| leaf.into_iter().map(|weight| weight.unwrap_or(1)).collect()).collect()
 }
 
 fn not_a_number(plan: &LogicalPlan, leaves: &[FoundLeaf], name: &str) -> Refusal {
