@@ -142,3 +142,47 @@ async fn leaks_are_refused_with_their_reasons() {
         assert!(codes.contains(&code), "{sql}: {codes:?}, wanted {code}");
     }
 }
+
+/// A crash between a release and its receipt: the question was answered and paid, and its answer is given again, free.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_without_a_receipt_is_not_paid_twice() {
+    use sqlx::Connection;
+    let world = World::new(60).await;
+    world.approve("n", &World::product_text("n", "SELECT COUNT(*) AS n FROM people", ""), "operator", &["research"]).await;
+    let first = world.run("n", &[], "research").await.unwrap();
+    sqlx::any::install_default_drivers();
+    let store = format!("sqlite:{}", world.folder.path().join("home/store.sqlite").display());
+    let mut store = sqlx::AnyConnection::connect(&store).await.unwrap();
+    sqlx::query("UPDATE releases SET receipt = NULL").execute(&mut store).await.unwrap();
+    let again = world.run("n", &[], "research").await.unwrap();
+    assert!(again.repeated && again.epsilon == 0.0);
+    assert_eq!(again.run, first.run);
+    assert_eq!(again.released.batch(), first.released.batch());
+    again.receipt.clone().verify(&world.domain.verifying_key()).unwrap();
+    // The receipt is kept from now on.
+    let third = world.run("n", &[], "research").await.unwrap();
+    assert_eq!(third.receipt.to_string(), again.receipt.to_string());
+}
+
+/// Who asked goes away in the middle of a run: it does not stand there as under way until the home is opened again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_dropped_is_closed_by_the_next() {
+    let world = World::new(60).await;
+    let ids: Vec<String> = (0..6).map(|i| format!("n{i}")).collect();
+    for id in &ids {
+        let sql = "SELECT city, COUNT(*) AS n FROM people GROUP BY city";
+        world.approve(id, &World::product_text(id, sql, ""), "operator", &["research"]).await;
+    }
+    for (i, id) in ids[1..].iter().enumerate() {
+        let run = world.run(id, &[], "research");
+        let _ = tokio::time::timeout(std::time::Duration::from_millis(40 << i), run).await;
+    }
+    world.run(&ids[0], &[], "research").await.unwrap();
+    let runs = world.domain.runs_for("authority", None, 100).await.unwrap();
+    let open: Vec<String> = runs.iter().map(|r| format!("{:?}", r.state)).filter(|s| !is_end(s)).collect();
+    assert!(open.is_empty(), "{open:?}");
+}
+
+fn is_end(state: &str) -> bool {
+    ["Released", "Refused", "Failed", "Repeated"].contains(&state)
+}
