@@ -87,6 +87,11 @@ impl Checkpoint {
         self.note.signatures.push(line);
     }
 
+    /// What there is of a key's signature; see [`Note::signature_of`].
+    pub(crate) fn signature_of(&self, key: &VerifyingKey) -> Option<bool> {
+        self.note.signature_of(key)
+    }
+
     /// Whether this key signed it, under its own name as origin.
     ///
     /// # Errors

@@ -79,19 +79,17 @@ impl Note {
         out
     }
 
-    /// Whether `key` signed the text. A line that claims to be by `key` and does not verify spoils
-    /// the note (`signed-note`: clients should reject the whole note).
+    /// What there is of `key`: nothing, or lines that all verify, or not. A line that claims to be by a known key and does
+    /// not verify spoils the note (`signed-note`: clients should reject the whole note).
+    pub(crate) fn signature_of(&self, key: &VerifyingKey) -> Option<bool> {
+        let mut lines = self.signatures.iter().filter(|line| line.name == key.name() && line.id == key.id()).peekable();
+        lines.peek()?;
+        Some(lines.all(|line| key.verifies(self.text.as_bytes(), &line.bytes)))
+    }
+
+    /// Whether `key` signed the text.
     pub(crate) fn signed_by(&self, key: &VerifyingKey) -> bool {
-        let mut found = false;
-        for signature in &self.signatures {
-            if signature.name == key.name() && signature.id == key.id() {
-                if !key.verifies(self.text.as_bytes(), &signature.bytes) {
-                    return false;
-                }
-                found = true;
-            }
-        }
-        found
+        self.signature_of(key) == Some(true)
     }
 }
 

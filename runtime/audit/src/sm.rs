@@ -13,15 +13,10 @@ use sm2::dsa::{Signature as Sm2Signature, SigningKey, VerifyingKey};
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::key::{KeyError, check_name, format_vkey, key_id, load_private, parse_vkey, save_private, split_key};
 use crate::note::Signature;
-
-/// The signature type: `signed-note` reserves 0xff for types that name themselves.
-const TYPE_SM2: &[u8] = b"\xffyunei.sm2-sm3.v1";
+use crate::sm_key::{POINT, TYPE_SM2};
 
 /// The distinguishing identifier that GB/T 35276-2017 section 10 sets where none is agreed.
 const IDENTIFIER: &str = "1234567812345678";
-
-/// The length of an uncompressed point: 0x04 and two coordinates.
-const POINT: usize = 65;
 
 /// The private SM2 key of a log.
 pub struct SmSigningKey {
@@ -185,6 +180,21 @@ mod tests {
         assert!(public.check(&checkpoint).is_ok());
         let other = SmSigningKey::from_secret("a.example/log", &[7; 32]).unwrap().verifying_key();
         assert_eq!(other.check(&checkpoint), Err(CheckpointError::Signature));
+        // Through the keys that a verifier has: verified, absent, spoiled.
+        let trust = |sm2: &SmVerifyingKey| {
+            crate::Trust::new(ed().verifying_key()).sm2_key(sm2.to_string().parse().unwrap())
+        };
+        assert_eq!(trust(&public).sm2(&checkpoint), Ok(crate::Sm2Status::Verified));
+        assert_eq!(trust(&other).sm2(&checkpoint), Ok(crate::Sm2Status::Absent));
+        assert_eq!(crate::Trust::new(ed().verifying_key()).sm2(&checkpoint), Ok(crate::Sm2Status::NoKey));
+        let lines = checkpoint.to_string();
+        let (rest, last) = lines.trim_end().rsplit_once(' ').unwrap();
+        let mut bytes = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, last).unwrap();
+        bytes[20] ^= 1;
+        let spoiled = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes);
+        let spoiled = Checkpoint::parse(format!("{rest} {spoiled}\n").as_bytes()).unwrap();
+        assert!(spoiled.verify(&ed().verifying_key()).is_ok(), "Ed25519 alone does not see it");
+        assert_eq!(trust(&public).check(&spoiled), Err(CheckpointError::Signature));
         let forged = checkpoint.to_string().replacen("\n1\n", "\n2\n", 1);
         assert!(public.check(&Checkpoint::parse(forged.as_bytes()).unwrap()).is_err());
         drop(log);

@@ -2,13 +2,16 @@
 
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::key::{KeyError, VerifyingKey};
+use crate::keyring::Keyring;
 use crate::options::same_log;
+use crate::sm_key::{Sm2Key, Sm2Status};
 use crate::witness::WitnessKey;
 
 /// The keys of one log, past and present, and the witnesses a verifier asks for.
 #[derive(Debug, Clone)]
 pub struct Trust {
     keys: Vec<VerifyingKey>,
+    sm2: Vec<Sm2Key>,
     witnesses: Vec<WitnessKey>,
     quorum: Option<usize>,
 }
@@ -17,30 +20,25 @@ pub struct Trust {
 const MAX_KEYS: usize = 64;
 
 impl Trust {
-    /// Reads a list of keys, one a line, as it is handed out: the keys of one log, the newest first, and the keys of
-    /// witnesses. Empty lines and lines that begin with `#` are passed over.
+    /// Reads a list of keys of one log, as [`Keyring::parse`] does for several.
     ///
     /// # Errors
-    /// [`KeyError::Form`] where a line is no key, there is no key of a log or there are more than 64;
-    /// [`KeyError::Name`] where two keys are of different logs.
+    /// Those of [`Keyring::parse`], [`KeyError::Form`] beyond 64 keys, and [`KeyError::Name`] where two keys are of different
+    /// logs.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
-        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-        let (mut keys, mut witnesses) = (Vec::new(), Vec::new());
-        for line in lines {
-            if keys.len() + witnesses.len() == MAX_KEYS {
-                return Err(KeyError::Form);
-            }
-            match line.parse::<VerifyingKey>() {
-                Ok(key) => keys.push(key),
-                Err(_) => witnesses.push(line.parse::<WitnessKey>()?),
-            }
+        let ring = Keyring::parse(text)?;
+        let [trust] = ring.logs() else { return Err(KeyError::Name) };
+        if trust.keys.len() + trust.witnesses.len() + trust.sm2.len() > MAX_KEYS {
+            return Err(KeyError::Form);
         }
-        let first = keys.first().cloned().ok_or(KeyError::Form)?;
-        if keys.iter().any(|key| key.name() != first.name()) {
-            return Err(KeyError::Name);
-        }
-        let trust = keys.into_iter().skip(1).fold(Self::new(first), Self::retired);
-        Ok(witnesses.into_iter().fold(trust, Self::witness))
+        Ok(trust.clone())
+    }
+
+    /// The name of the log.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        // INVARIANT: `new` takes a key, and nothing takes one away.
+        self.keys[0].name()
     }
 
     /// The keys of the log, the one that signs now first.
@@ -58,17 +56,48 @@ impl Trust {
     /// Believes this key of a log, and asks for no witness.
     #[must_use]
     pub fn new(key: VerifyingKey) -> Self {
-        Self { keys: vec![key], witnesses: Vec::new(), quorum: None }
+        Self { keys: vec![key], sm2: Vec::new(), witnesses: Vec::new(), quorum: None }
     }
 
     /// Also believes a retired key of the same log. A key of another log is ignored: it could never
     /// sign a checkpoint of this one.
     #[must_use]
     pub fn retired(mut self, key: VerifyingKey) -> Self {
-        if same_log(&self.keys, &key) {
+        if same_log(&self.keys, &key) && !self.keys.contains(&key) {
             self.keys.push(key);
         }
         self
+    }
+
+    /// Also knows an SM2 key of the log. It is asked for nowhere, but a line of it that does not verify spoils a checkpoint,
+    /// and [`Trust::sm2`] says what there is. A key of another log is ignored.
+    #[must_use]
+    pub fn sm2_key(mut self, key: Sm2Key) -> Self {
+        if key.name() == self.origin() && !self.sm2.contains(&key) {
+            self.sm2.push(key);
+        }
+        self
+    }
+
+    /// The SM2 keys that are known.
+    #[must_use]
+    pub fn sm2_keys(&self) -> &[Sm2Key] {
+        &self.sm2
+    }
+
+    /// What a checkpoint has of the SM2 keys that are known.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Signature`] where a line of one does not verify.
+    pub fn sm2(&self, checkpoint: &Checkpoint) -> Result<Sm2Status, CheckpointError> {
+        let mut all = self.sm2.iter().map(|key| key.status(checkpoint)).collect::<Result<Vec<_>, _>>()?;
+        all.sort_by_key(|status| match status {
+            Sm2Status::Verified => 0,
+            Sm2Status::NotChecked => 1,
+            Sm2Status::Absent => 2,
+            Sm2Status::NoKey => 3,
+        });
+        Ok(all.first().copied().unwrap_or(Sm2Status::NoKey))
     }
 
     /// Knows a witness. All that are added are asked for, unless [`Trust::quorum`] says less.
@@ -105,7 +134,10 @@ impl Trust {
 
     /// The log's own signature alone.
     pub(crate) fn check_log(&self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
-        if self.keys.iter().any(|key| checkpoint.verify(key).is_ok()) {
+        self.sm2(checkpoint)?;
+        let found: Vec<bool> = self.keys.iter().filter_map(|key| checkpoint.signature_of(key)).collect();
+        // One line of a known key that does not verify spoils the note, however many others do.
+        if checkpoint.origin() == self.origin() && !found.is_empty() && found.iter().all(|good| *good) {
             Ok(())
         } else {
             Err(CheckpointError::Signature)

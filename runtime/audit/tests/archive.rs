@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::{Map, Value, json};
 use tlog_tiles::Hash;
 use yunei_audit::{
-    Archive, Entry, Filter, Log, LogError, Options, RETENTION_MILLIS, SigningKey, Trust, move_log, receipt_digest,
-    succeed,
+    Archive, Entry, Filter, Log, LogError, Notice, Options, Previous, RETENTION_MILLIS, SigningKey, Trust, move_log,
+    receipt_digest, sealed_for, succeed,
 };
 
 fn key(name: &str) -> SigningKey {
@@ -142,10 +142,11 @@ fn a_log_is_succeeded_once_and_moved_only_after_three_years() {
     let old = Log::create(&at("2026"), key("a/2026")).unwrap();
     old.append(Entry::new("k", 7_000, Map::new()).unwrap()).unwrap();
     let follow =
-        |old: &Log| succeed(old, Options::new(key("a/2027")), &key("a/2027").verifying_key(), &at("2027"), 5_000);
+        |old: &Log| succeed(old, Options::new(key("a/2027")), &key("a/2027").verifying_key(), &at("2027"), "me", 5_000);
     let new = follow(&old).unwrap();
     assert_eq!(old.append(Entry::new("k", 0, Map::new()).unwrap()).unwrap_err().code(), "audit/sealed");
-    assert_eq!(old.entry(1).unwrap().kind(), "log/sealed");
+    let sealed = old.entry(1).unwrap();
+    assert_eq!((sealed.kind(), sealed.fields()["by"].as_str()), ("log/sealed", Some("me")));
     let opened = new.entry(0).unwrap();
     assert_eq!(opened.fields()["previous"]["size"], 2);
     assert_eq!(opened.fields()["previous"]["root"], hex::encode(old.checkpoint().root()));
@@ -153,7 +154,7 @@ fn a_log_is_succeeded_once_and_moved_only_after_three_years() {
     let new = follow(&old).unwrap();
     assert_eq!((old.size(), new.size()), (2, 1), "a second call changes nothing");
 
-    let go = |now: i64, to: &Path| move_log(&new, &at("2026"), &trust("a/2026"), to, "档案室", now);
+    let go = |now: i64, to: &Path| move_log(&new, &at("2026"), &trust("a/2026"), to, notice("档案室", now));
     assert_eq!(go(i64::MAX / 2, &at("old")).unwrap_err().code(), "audit/busy");
     drop(old);
     // The clock was set back between the two entries; the later time is what counts.
@@ -165,13 +166,62 @@ fn a_log_is_succeeded_once_and_moved_only_after_three_years() {
     let verdict = Log::verify_with(&at("old"), &trust("a/2026"), &mut |_, _| {}).unwrap();
     assert_eq!((verdict.size(), verdict.clock_steps_back(), verdict.newest_at()), (2, 1, Some(7_000)));
     assert_eq!(
-        move_log(&old_less(&new), &at("2027"), &trust("a/2027"), &at("x"), "", i64::MAX / 2).unwrap_err().code(),
+        move_log(&new.clone(), &at("2027"), &trust("a/2027"), &at("x"), notice("", i64::MAX / 2)).unwrap_err().code(),
         "audit/busy"
     );
 }
 
-fn old_less(log: &Log) -> Log {
-    log.clone()
+fn notice(place: &str, now_millis: i64) -> Notice<'_> {
+    Notice { place, by: "me", now_millis }
+}
+
+#[test]
+fn a_move_that_was_cut_short_is_finished_with_one_entry() {
+    let home = tempfile::tempdir().unwrap();
+    let at = |name: &str| home.path().join(name);
+    let old = Log::create(&at("2026"), key("a/2026")).unwrap();
+    let next = key("a/2027").verifying_key();
+    let new = succeed(&old, Options::new(key("a/2027")), &next, &at("2027"), "me", 5_000).unwrap();
+    drop(old);
+    // On another file system nothing is told and nothing moved.
+    let elsewhere = Path::new("/proc/self/fd").join("2026");
+    let go = |to: &Path| move_log(&new, &at("2026"), &trust("a/2026"), to, notice("x", 5_000 + RETENTION_MILLIS));
+    assert_eq!(go(&elsewhere).unwrap_err().code(), "audit/disk");
+    assert_eq!(new.size(), 1);
+    // As after a kill between the entry and the rename.
+    let first = go(&at("old")).unwrap();
+    std::fs::rename(at("old"), at("2026")).unwrap();
+    assert_eq!(go(&at("old")).unwrap().index(), first.index());
+    assert_eq!(new.size(), 2);
+}
+
+#[test]
+fn neither_of_two_years_can_be_replaced_without_the_other() {
+    let home = tempfile::tempdir().unwrap();
+    let at = |name: &str| home.path().join(name);
+    let make = |dir: &str, kind: &str, next: &str| {
+        let old = Log::create(&at(dir), key("a/2026")).unwrap();
+        old.append(Entry::new(kind, 1, Map::new()).unwrap()).unwrap();
+        let follows = key(next).verifying_key();
+        succeed(&old, Options::new(key(next)), &follows, &at(&format!("{dir}-next")), "me", 2).unwrap()
+    };
+    let (new, other) = (make("true", "k", "a/2027"), make("forged", "other", "a/2027"));
+    let elsewhere = make("elsewhere", "k", "a/2028");
+    let read = |dir: &str| Archive::open(&at(dir), &trust("a/2026")).unwrap();
+    let previous = Previous::of(&new.entry(0).unwrap()).unwrap();
+    assert_eq!((previous.origin(), previous.size()), ("a/2026", 2));
+    previous.check(&read("true"), &trust("a/2027")).unwrap();
+    assert_eq!(sealed_for(&read("true")).unwrap(), Some(key("a/2027").verifying_key()));
+    for (log, next) in [("forged", "a/2027"), ("elsewhere", "a/2027"), ("true", "a/2028")] {
+        assert_eq!(previous.check(&read(log), &trust(next)).unwrap_err().code(), "audit/disagree", "{log} {next}");
+    }
+    let of_other = Previous::of(&other.entry(0).unwrap()).unwrap();
+    assert_eq!(of_other.check(&read("true"), &trust("a/2027")).unwrap_err().code(), "audit/disagree");
+    assert!(Previous::of(&elsewhere.entry(0).unwrap()).is_some());
+    let plain = Log::create(&at("plain"), key("p")).unwrap();
+    plain.append(entry(1)).unwrap();
+    assert_eq!(Previous::of(&plain.entry(0).unwrap()), None);
+    assert_eq!(sealed_for(&Archive::open(&at("plain"), &trust("p")).unwrap()).unwrap(), None);
 }
 
 #[test]
