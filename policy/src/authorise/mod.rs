@@ -43,6 +43,8 @@ pub enum Action {
     Replay,
     /// Read the audit log.
     ReadAudit,
+    /// Seal a year's audit log, and move one that is old enough.
+    ArchiveAudit,
     /// Read budgets.
     ReadBudget,
     /// Open a new budget epoch.
@@ -91,7 +93,7 @@ pub enum Action {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Action; 34] = [
+    pub const ALL: [Action; 35] = [
         Action::RegisterDataset,
         Action::ApproveDataset,
         Action::WithdrawDataset,
@@ -104,6 +106,7 @@ impl Action {
         Action::Verify,
         Action::Replay,
         Action::ReadAudit,
+        Action::ArchiveAudit,
         Action::ReadBudget,
         Action::OpenEpoch,
         Action::Suspend,
@@ -143,6 +146,7 @@ impl Action {
             Action::Verify => "Verify",
             Action::Replay => "Replay",
             Action::ReadAudit => "ReadAudit",
+            Action::ArchiveAudit => "ArchiveAudit",
             Action::ReadBudget => "ReadBudget",
             Action::OpenEpoch => "OpenEpoch",
             Action::Suspend => "Suspend",

@@ -84,7 +84,7 @@ impl Action {
             | Action::Suspend
             | Action::Resume
             | Action::End => Some(Scope::Approve),
-            Action::ReadAudit | Action::Replay => Some(Scope::Audit),
+            Action::ReadAudit | Action::ArchiveAudit | Action::Replay => Some(Scope::Audit),
             Action::AddInstitution | Action::ManageCredential | Action::ChangePolicy => Some(Scope::Admin),
         }
     }

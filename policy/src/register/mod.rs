@@ -1,6 +1,7 @@
 //! Registers: how long something holds, what lapses, and until when somebody has to act.
 
 mod directory;
+mod retention;
 
 pub use directory::{Category, Directory, Elements, MAX_DIRECTORY_TEXT, PriceClass};
 
@@ -30,6 +31,9 @@ struct RegisterFile {
     registration: RegistrationRules,
     consent: ConsentRules,
     agreement: AgreementRules,
+    /// Homes of earlier versions do not name it.
+    #[serde(default)]
+    retention: retention::RetentionRules,
     warning: WarningRules,
     deadlines: Deadlines,
     calendar: CalendarFile,
@@ -171,6 +175,7 @@ impl RegisterRules {
         };
         within("registration.years", file.registration.years, 1, 10);
         within("agreement.most_years", file.agreement.most_years, 1, 10);
+        within("retention.years", file.retention.years(), retention::LEAST_YEARS, 30);
         within("warning.days", file.warning.days, 1, 730);
         let d = &file.deadlines;
         for (name, days) in [

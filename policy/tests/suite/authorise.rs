@@ -226,6 +226,7 @@ fn the_parts_of_the_authority_are_apart() {
         (Office::System, Action::AddInstitution),
         (Office::Security, Action::OpenEpoch),
         (Office::Audit, Action::ReadAudit),
+        (Office::Audit, Action::ArchiveAudit),
     ];
     for (office, _) in parts {
         for (whose, action) in parts {

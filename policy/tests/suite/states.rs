@@ -41,9 +41,11 @@ fn kinds(action: Action) -> (&'static [On], bool) {
         Action::ApproveModel => (&[On::Model], true),
         Action::ApproveProduct => (&[On::Product], true),
         Action::AddGrant | Action::Run | Action::Verify | Action::Replay | Action::Consent => (&[On::Product], false),
-        Action::ReadAudit | Action::ReadBudget | Action::ReadRegister | Action::AddInstitution => {
-            (&[On::Domain], false)
-        }
+        Action::ReadAudit
+        | Action::ArchiveAudit
+        | Action::ReadBudget
+        | Action::ReadRegister
+        | Action::AddInstitution => (&[On::Domain], false),
         Action::Suspend | Action::Resume | Action::End => {
             (&[On::Dataset, On::Version, On::Model, On::Product, On::Grant, On::Institution], false)
         }

@@ -75,7 +75,10 @@ impl Previous {
         let same = (checkpoint.origin(), checkpoint.size()) == (self.origin.as_str(), self.size)
             && hex::encode(checkpoint.root()) == self.root;
         if !same {
-            return Err(LogError::disagree(format!("log {} is not the one that its successor was opened after", self.origin)));
+            return Err(LogError::disagree(format!(
+                "log {} is not the one that its successor was opened after",
+                self.origin
+            )));
         }
         let named = sealed_for(sealed)?;
         if named.is_some_and(|named| next.keys().contains(&named)) {

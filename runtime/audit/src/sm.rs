@@ -181,9 +181,8 @@ mod tests {
         let other = SmSigningKey::from_secret("a.example/log", &[7; 32]).unwrap().verifying_key();
         assert_eq!(other.check(&checkpoint), Err(CheckpointError::Signature));
         // Through the keys that a verifier has: verified, absent, spoiled.
-        let trust = |sm2: &SmVerifyingKey| {
-            crate::Trust::new(ed().verifying_key()).sm2_key(sm2.to_string().parse().unwrap())
-        };
+        let trust =
+            |sm2: &SmVerifyingKey| crate::Trust::new(ed().verifying_key()).sm2_key(sm2.to_string().parse().unwrap());
         assert_eq!(trust(&public).sm2(&checkpoint), Ok(crate::Sm2Status::Verified));
         assert_eq!(trust(&other).sm2(&checkpoint), Ok(crate::Sm2Status::Absent));
         assert_eq!(crate::Trust::new(ed().verifying_key()).sm2(&checkpoint), Ok(crate::Sm2Status::NoKey));

@@ -56,6 +56,9 @@ pub(crate) enum Command {
         /// A rule set instead of the shipped one.
         #[arg(long, value_name = "FILE")]
         rules: Option<PathBuf>,
+        /// Also makes an SM2 key, which signs the log beside the Ed25519 key (programs built with the feature sm).
+        #[arg(long)]
+        sm2: bool,
     },
     /// Serves the domain over HTTP until SIGTERM or SIGINT.
     Serve(crate::commands::serve::ServeArgs),

@@ -27,6 +27,9 @@ pub(crate) enum AuditCommand {
     Show {
         /// Its place in the log.
         index: u64,
+        /// In the log of this year.
+        #[arg(long)]
+        year: Option<String>,
     },
     /// Counts entries by kind and outcome.
     Stats {
@@ -66,8 +69,12 @@ pub(crate) enum AuditCommand {
         /// The size of the earlier log.
         #[arg(long, value_name = "SIZE", conflicts_with = "index")]
         consistency: Option<u64>,
+        /// In the log of this year.
+        #[arg(long)]
+        year: Option<String>,
     },
-    /// Checks the whole log against its signed checkpoint. Needs no lock and, with --log and --key, no home.
+    /// Checks the whole log against its signed checkpoint, and the logs of earlier years, and that each follows the one before.
+    /// Needs no lock and, with --log and --key, no home.
     Verify {
         /// The log's public key or keys, or a file with them; also keys of witnesses, whose cosignatures are then asked for.
         #[arg(long)]
@@ -78,7 +85,26 @@ pub(crate) enum AuditCommand {
         /// An earlier checkpoint that the log must continue.
         #[arg(long, value_name = "FILE")]
         against: Option<PathBuf>,
+        /// Demands a good SM2 signature of the newest checkpoint.
+        #[arg(long)]
+        require_sm2: bool,
     },
+    /// Lists the logs of all years: the one that is written, those that are sealed, those that were moved.
+    Logs,
+    /// Seals the log of a year that is over and begins the next one. The sealed log stays in the home, readable as before.
+    Seal,
+    /// Moves the sealed log of a year out of the home, three years after its latest entry and no earlier. Deletes nothing.
+    Move {
+        /// The year.
+        year: String,
+        /// The new place of its folder, on the same file system.
+        to: PathBuf,
+        /// Where it went, for people; it stands in the log. The folder's name where it is not said.
+        #[arg(long)]
+        place: Option<String>,
+    },
+    /// Gives the log an SM2 key that signs beside the Ed25519 key (programs built with the feature sm).
+    AddSm2Key,
     /// Prints the newest signed checkpoint: to be kept elsewhere.
     Checkpoint,
     /// Does recorded runs again inside the domain and compares every digest. Charges nothing, releases the verdict alone.
@@ -140,6 +166,9 @@ pub(crate) struct FilterArgs {
     pub(crate) kind: Option<String>,
     #[command(flatten)]
     pub(crate) days: DayArgs,
+    /// In the log of this year. Counts are over all years where none is named, the rest over the log that is written.
+    #[arg(long)]
+    pub(crate) year: Option<String>,
 }
 
 /// From one day to another, both included, in the calendar of Beijing.
@@ -221,6 +250,9 @@ pub(crate) enum ReceiptCommand {
         /// A result file, to be checked against the receipt.
         #[arg(long, value_name = "FILE")]
         data: Option<PathBuf>,
+        /// Demands a good SM2 signature of the receipt's checkpoint.
+        #[arg(long)]
+        require_sm2: bool,
     },
     /// Shows the receipt of a run.
     Show {

@@ -16,6 +16,8 @@ mod home;
 #[cfg(test)]
 mod laws;
 mod logkeys;
+mod logsm2;
+pub mod logyears;
 #[cfg(any(test, feature = "measure"))]
 #[doc(hidden)]
 pub mod measure;
@@ -37,6 +39,7 @@ pub use domain::{Clock, Domain, GrantRequest, Submission};
 pub use error::DomainError;
 pub use execute::{Charged, Executed};
 pub use logkeys::Rotation;
+pub use logsm2::has_sm2;
 pub use pipeline::{RunAnswer, RunRequest};
 pub use plan::{Checked, Planned, Tuning};
 pub use release::{Format, Released};

@@ -4,7 +4,10 @@
 //! keys/log.key            signs the log
 //! keys/log.previous.key   the one before, while both sign (the overlap of a replacement)
 //! keys/log.next.key       there only while a replacement is under way; opening the home finishes it
-//! keys/log.vkey           the public keys, one a line, the newest first: to be handed out
+//! keys/log.sm2.key        signs as well, with SM2 over SM3 (programs built with the feature `sm`)
+//! keys/log.successor.key  there only while a year's log is being sealed (see `logyears`); likewise log.sm2.successor.key
+//! keys/log.vkey           the public keys of this year's log and of those before, one a line, the newest first: to be
+//!                         handed out
 //! ```
 //!
 //! `yunei.toml` names the witnesses:
@@ -24,7 +27,7 @@ use serde_json::{Map, Value};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use yunei_audit::{Archive, Entry, LogError, Options, SigningKey, Trust, VerifyingKey, Witness};
+use yunei_audit::{Archive, Entry, Keyring, LogError, Options, SigningKey, Trust, VerifyingKey, Witness};
 use yunei_policy::Refusal;
 
 /// At most how many witnesses a home names.
@@ -83,7 +86,7 @@ impl AuditConfig {
 }
 
 impl Home {
-    fn key_path(&self, name: &str) -> PathBuf {
+    pub(crate) fn key_path(&self, name: &str) -> PathBuf {
         self.path("keys").join(name)
     }
 
@@ -94,6 +97,12 @@ impl Home {
         if previous.exists() {
             options = options.also_sign(SigningKey::load(&previous)?)?;
         }
+        options = crate::logsm2::also_sign(options, &self.key_path("log.sm2.key"))?;
+        self.with_witnesses(options)
+    }
+
+    /// The witnesses of the home, asked for whatever log is opened.
+    pub(crate) fn with_witnesses(&self, mut options: Options) -> Result<Options, DomainError> {
         for witness in self.audit.witnesses()? {
             options = options.witness(witness);
         }
@@ -103,14 +112,24 @@ impl Home {
         })
     }
 
-    /// The public keys of the log, retired ones too.
+    /// The public keys of this log and of those of earlier years, retired ones too.
+    pub(crate) fn log_keys(&self) -> Result<Keyring, DomainError> {
+        log_keys(&self.path(""))
+    }
+
+    /// The public keys of the log that is written now, retired ones too.
     pub(crate) fn log_trust(&self) -> Result<Trust, DomainError> {
+        Ok(self.log_keys()?.current().clone())
+    }
+
+    /// Puts public keys in front of those that are handed out; the others stay.
+    pub(crate) fn add_log_keys(&self, first: &[String]) -> Result<(), DomainError> {
+        let io = |e: std::io::Error| DomainError::io("keys/log.vkey", &e);
         let path = self.key_path("log.vkey");
-        let text = fs::read_to_string(&path).map_err(|e| DomainError::io("keys/log.vkey", &e))?;
-        Trust::parse(&text).map_err(|_| {
-            let refusal = Refusal::new("home/malformed", "keys/log.vkey 损坏", "keys/log.vkey is damaged");
-            DomainError::Unavailable(refusal)
-        })
+        let text = fs::read_to_string(&path).map_err(io)?;
+        let older = text.lines().map(str::trim).filter(|line| !line.is_empty() && !first.iter().any(|key| key == line));
+        let lines: Vec<&str> = first.iter().map(String::as_str).chain(older).collect();
+        replace(&path, lines.join("\n") + "\n").map_err(io)
     }
 
     /// Replaces the log's key: a new one signs from now on, the old one signs as well until [`Home::end_overlap`].
@@ -118,6 +137,12 @@ impl Home {
         if self.key_path("log.previous.key").exists() {
             let refusal = Refusal::new("key/overlap", "上一次更换尚未结束", "the last replacement is not over yet")
                 .hint("请先运行 yunei audit end-overlap", "run yunei audit end-overlap first");
+            return Err(refusal.into());
+        }
+        if self.key_path("log.successor.key").exists() {
+            let refusal =
+                Refusal::new("key/sealing", "本年度日志的封存尚未完成", "the sealing of this log is not over")
+                    .hint("请先再次运行 yunei audit seal", "run yunei audit seal again first");
             return Err(refusal.into());
         }
         let retired = old.verifying_key();
@@ -146,10 +171,7 @@ impl Home {
             log.append(entry)?;
             log.close()?;
         }
-        let (next_line, trust) = (next_key.verifying_key().to_string(), self.log_trust()?);
-        let older = trust.keys().iter().map(VerifyingKey::to_string).filter(|line| *line != next_line);
-        let lines: Vec<String> = std::iter::once(next_line.clone()).chain(older).collect();
-        replace(&self.key_path("log.vkey"), lines.join("\n") + "\n").map_err(io)?;
+        self.add_log_keys(&[next_key.verifying_key().to_string()])?;
         // A second name for the old key first: at no moment is there no current one.
         if !previous.exists() {
             fs::hard_link(&current, &previous).map_err(io)?;
@@ -181,14 +203,38 @@ impl Home {
         if !path.exists() {
             return Ok(false);
         }
+        self.wipe_key("log.previous.key")?;
+        Ok(true)
+    }
+
+    /// Removes a private key from the disk, where it is.
+    pub(crate) fn wipe_key(&self, name: &str) -> Result<(), DomainError> {
+        let path = self.key_path(name);
+        if !path.exists() {
+            return Ok(());
+        }
         let io = |e: std::io::Error| DomainError::io("keys", &e);
         // Over the old bytes first, as far as the file system keeps them in place.
         let length = fs::metadata(&path).map_err(io)?.len();
         let mut file = File::options().write(true).open(&path).map_err(io)?;
         file.write_all(&vec![b'0'; usize::try_from(length).unwrap_or(0)]).and_then(|()| file.sync_all()).map_err(io)?;
-        fs::remove_file(&path).and_then(|()| sync_folder(&self.path("keys"))).map_err(io)?;
-        Ok(true)
+        fs::remove_file(&path).and_then(|()| sync_folder(&self.path("keys"))).map_err(io)
     }
+}
+
+/// The public keys of the logs of a home.
+pub(crate) fn log_keys(home: &Path) -> Result<Keyring, DomainError> {
+    let text = fs::read_to_string(home.join("keys/log.vkey")).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => DomainError::NotFound(
+            Refusal::new("home/absent", "这里没有域的公钥", "there is no domain's public key here")
+                .hint("用 --key 指明公钥", "name the public key with --key"),
+        ),
+        _ => DomainError::io("keys/log.vkey", &e),
+    })?;
+    Keyring::parse(&text).map_err(|_| {
+        let refusal = Refusal::new("home/malformed", "keys/log.vkey 损坏", "keys/log.vkey is damaged");
+        DomainError::Unavailable(refusal)
+    })
 }
 
 fn key_entry(retired: &VerifyingKey, next: &VerifyingKey, at_millis: i64) -> Result<Entry, LogError> {
@@ -199,7 +245,7 @@ fn key_entry(retired: &VerifyingKey, next: &VerifyingKey, at_millis: i64) -> Res
 }
 
 /// Replaces a file whole, durably.
-fn replace(path: &Path, text: String) -> std::io::Result<()> {
+pub(crate) fn replace(path: &Path, text: String) -> std::io::Result<()> {
     let draft = path.with_extension("new");
     let mut file = File::create(&draft)?;
     file.write_all(text.as_bytes())?;
@@ -216,7 +262,7 @@ impl crate::Domain {
     /// `home/busy`, `key/overlap` where the last replacement is not over, and what is wrong with keys or log.
     pub fn rotate_log_key(root: &Path, clock: &crate::Clock) -> Result<Rotation, DomainError> {
         let (home, key) = Home::open(root)?;
-        let key = home.finish_rotation(key, clock())?;
+        let key = home.finish_sealing(home.finish_rotation(key, clock())?, clock())?;
         home.rotate(key, clock())
     }
 
@@ -226,7 +272,7 @@ impl crate::Domain {
     /// `home/busy`, and what is wrong with keys or disk.
     pub fn end_key_overlap(root: &Path, clock: &crate::Clock) -> Result<bool, DomainError> {
         let (home, key) = Home::open(root)?;
-        home.finish_rotation(key, clock())?;
+        home.finish_sealing(home.finish_rotation(key, clock())?, clock())?;
         home.end_overlap()
     }
 }

@@ -1,6 +1,6 @@
 //! The log: reading it, metering, proofs.
 
-use super::{Context, Draft, Outcome, proof, replay, usage, witness};
+use super::{Context, Draft, Outcome, proof, replay, usage, witness, years};
 use crate::audit_args::{AuditCommand, DayArgs, FilterArgs, PeriodArg};
 use crate::term::{Column, Mark, Table, count, decimal};
 use serde_json::{Map, Value, json};
@@ -14,15 +14,17 @@ const KEYS: (&str, &str) = ("日志私钥不离开域所在的机器", "the log'
 pub(crate) async fn audit(context: &mut Context, command: AuditCommand) -> Outcome {
     match command {
         AuditCommand::List { filter, last, before } => list(context, filter, usize::from(last), before).await,
-        AuditCommand::Show { index } => show(context, index).await,
+        AuditCommand::Show { index, year } => show(context, year.as_deref(), index).await,
         AuditCommand::Stats { filter } => stats(context, filter).await,
         AuditCommand::Usage { institution, product, days, period, csv } => {
             meter(context, (institution, product), &days, period, csv.as_deref()).await
         }
         AuditCommand::Export { filter, output } => export(context, filter, &output).await,
-        AuditCommand::Prove { index: Some(index), .. } => prove(context, index).await,
-        AuditCommand::Prove { index: None, consistency } => consistent(context, consistency.unwrap_or(0)).await,
-        AuditCommand::Verify { key, log, against } => {
+        AuditCommand::Prove { index: Some(index), year, .. } => prove(context, year.as_deref(), index).await,
+        AuditCommand::Prove { index: None, consistency, year } => {
+            consistent(context, year.as_deref(), consistency.unwrap_or(0)).await
+        }
+        AuditCommand::Verify { key, log, against, require_sm2 } => {
             if log.is_none() {
                 let (zh, en) = (
                     "核对日志的人不应轻信服务器，请用 --log 指明日志副本，用 --key 指明公钥",
@@ -30,9 +32,13 @@ pub(crate) async fn audit(context: &mut Context, command: AuditCommand) -> Outco
                 );
                 context.here(zh, en)?;
             }
-            proof::verify_log(context, &key, log.as_deref(), against.as_deref())
+            proof::verify_log(context, &key, log.as_deref(), against.as_deref(), require_sm2)
         }
         AuditCommand::Checkpoint => proof::checkpoint(context).await,
+        AuditCommand::Logs => years::list(context).await,
+        AuditCommand::Seal => years::seal(context).await,
+        AuditCommand::Move { year, to, place } => years::move_log(context, &year, &to, place.as_deref()).await,
+        AuditCommand::AddSm2Key => years::add_sm2_key(context),
         AuditCommand::Replay { runs, all, recorded_policy } => {
             replay::replay(context, runs, all, recorded_policy).await
         }
@@ -61,6 +67,7 @@ impl From<FilterArgs> for AuditQuery {
             kind: args.kind,
             from_millis,
             until_millis,
+            year: args.year,
         }
     }
 }
@@ -110,9 +117,12 @@ fn subject(line: &AuditLine) -> String {
     }
 }
 
-async fn show(context: &mut Context, index: u64) -> Outcome {
-    let domain = context.face().await?;
-    let line = domain.audit_entry(&context.actor("authority"), index).await?;
+async fn show(context: &mut Context, year: Option<&str>, index: u64) -> Outcome {
+    let actor = context.actor("authority");
+    let line = match year {
+        Some(year) => context.domain().await?.audit_entry_of(&actor, Some(year), index).await?,
+        None => context.face().await?.audit_entry(&actor, index).await?,
+    };
     if context.term.is_json() {
         context.term.json(&line);
     } else {
@@ -232,9 +242,12 @@ async fn export(context: &mut Context, filter: FilterArgs, output: &Path) -> Out
     Ok(())
 }
 
-async fn prove(context: &mut Context, index: u64) -> Outcome {
-    let domain = context.face().await?;
-    let proof = domain.audit_prove(&context.actor("authority"), index).await?;
+async fn prove(context: &mut Context, year: Option<&str>, index: u64) -> Outcome {
+    let actor = context.actor("authority");
+    let proof = match year {
+        Some(year) => context.domain().await?.audit_prove_of(&actor, Some(year), index).await?,
+        None => context.face().await?.audit_prove(&actor, index).await?,
+    };
     if context.term.is_json() {
         context.term.json(&json!({ "index": index, "proof": proof }));
     } else {
@@ -243,9 +256,15 @@ async fn prove(context: &mut Context, index: u64) -> Outcome {
     Ok(())
 }
 
-async fn consistent(context: &mut Context, old: u64) -> Outcome {
-    let domain = context.face().await?;
-    let (hashes, checkpoint) = domain.audit_consistency(&context.actor("authority"), old).await?;
+async fn consistent(context: &mut Context, year: Option<&str>, old: u64) -> Outcome {
+    let actor = context.actor("authority");
+    let (hashes, checkpoint) = match year {
+        Some(year) => {
+            let (hashes, checkpoint) = context.domain().await?.audit_consistency_of(&actor, Some(year), old).await?;
+            (hashes.iter().map(|hash| hex(hash)).collect(), checkpoint)
+        }
+        None => context.face().await?.audit_consistency(&actor, old).await?,
+    };
     if context.term.is_json() {
         context.term.json(&json!({ "old": old, "proof": hashes, "checkpoint": checkpoint }));
         return Ok(());

@@ -16,8 +16,11 @@ use yunei_policy::words::Role;
 /// For how long the first token is good.
 const FIRST_TOKEN_DAYS: u32 = 90;
 
-pub(crate) async fn init(context: &mut Context, name: &str, rules: Option<&Path>) -> Outcome {
+pub(crate) async fn init(context: &mut Context, name: &str, rules: Option<&Path>, sm2: bool) -> Outcome {
     context.here("域建在保管它的机器上", "a home is made on the machine that keeps it")?;
+    if sm2 && !yunei_engine::has_sm2() {
+        return Err(super::years::no_sm2());
+    }
     let rules = match rules {
         None => None,
         Some(path) => Some(
@@ -37,9 +40,10 @@ pub(crate) async fn init(context: &mut Context, name: &str, rules: Option<&Path>
     };
     let token = domain.issue_token("authority", &Scopes::all(), &first).await?;
     domain.close().await;
+    let sm2_key = if sm2 { Some(Domain::add_sm2_key(&context.home, &clock())?) } else { None };
     if context.term.is_json() {
         context.term.json(&json!({
-            "home": context.home, "name": name, "key": key,
+            "home": context.home, "name": name, "key": key, "sm2_key": sm2_key,
             "token": { "id": token.id, "token": token.secret, "expires_at": token.expires_at },
         }));
         return Ok(());
@@ -51,6 +55,10 @@ pub(crate) async fn init(context: &mut Context, name: &str, rules: Option<&Path>
         .pick("日志公钥（请交给核对凭证的人）", "The log's public key, for those who check receipts")
         .to_owned();
     context.term.note(&format!("{hand}: {key}"));
+    if let Some(sm2_key) = sm2_key {
+        let label = context.term.pick("日志 SM2 公钥", "The log's SM2 public key").to_owned();
+        context.term.note(&format!("{label}: {sm2_key}"));
+    }
     let once = context
         .term
         .pick(

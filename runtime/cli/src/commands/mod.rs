@@ -14,6 +14,7 @@ pub(crate) mod serve;
 pub(crate) mod uses;
 pub(crate) mod verify;
 mod witness;
+mod years;
 
 use crate::face::{Face, Remote};
 use crate::remote::RemoteArgs;

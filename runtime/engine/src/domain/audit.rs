@@ -1,7 +1,7 @@
 //! Reading the audit log. Every method asks the policies who reads (`ReadAudit`); nothing here is about persons: entries
 //! hold ids, codes, digests and salted commitments.
 
-use super::Domain;
+use super::{Book, Domain};
 use crate::dates::format_instant;
 use crate::error::DomainError;
 use datafusion::arrow::array::{RecordBatch, StringBuilder, TimestampMillisecondBuilder, UInt64Builder};
@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::sync::Arc;
-use yunei_audit::{Entry, Filter, Log, LogError, Stats, write_jsonl};
+use yunei_audit::{Entry, Filter, LogError, Stats, write_jsonl};
 use yunei_policy::Refusal;
 use yunei_policy::authorise::{Action, Resource};
 
@@ -96,6 +96,8 @@ pub struct AuditQuery {
     pub from_millis: Option<i64>,
     /// Until when, exclusive.
     pub until_millis: Option<i64>,
+    /// In the log of which year; of lists, exports and proofs the one that is written where none is named, of counts all.
+    pub year: Option<String>,
 }
 
 /// One entry, as it is shown.
@@ -184,26 +186,26 @@ impl Domain {
     ) -> Result<AuditPage, DomainError> {
         self.may_read(actor).await?;
         let filter = self.filter(query).await?;
-        let (log, limit) = (self.log.clone(), limit.clamp(1, MAX_AUDIT_PAGE));
+        let (log, limit) = (self.book(query.year.as_deref())?, limit.clamp(1, MAX_AUDIT_PAGE));
         blocking(move || newest(&log, &filter, limit, before)).await
     }
 
-    /// One entry, proven against the signed root.
+    /// One entry, proven against the signed root; of the log of a year where one is named.
     ///
     /// # Errors
     /// The reasons why the actor may not read; not found where there is no such entry.
-    pub async fn audit_entry(&self, actor: &str, index: u64) -> Result<AuditLine, DomainError> {
+    pub async fn audit_entry(&self, actor: &str, year: Option<&str>, index: u64) -> Result<AuditLine, DomainError> {
         self.may_read(actor).await?;
-        self.log.entry(index).map(|entry| AuditLine::of(index, &entry)).map_err(no_entry)
+        self.book(year)?.entry(index).map(|entry| AuditLine::of(index, &entry)).map_err(no_entry)
     }
 
     /// The C2SP `tlog-proof` that an entry is in the log.
     ///
     /// # Errors
     /// As [`Domain::audit_entry`].
-    pub async fn audit_prove(&self, actor: &str, index: u64) -> Result<String, DomainError> {
+    pub async fn audit_prove(&self, actor: &str, year: Option<&str>, index: u64) -> Result<String, DomainError> {
         self.may_read(actor).await?;
-        self.log.prove_inclusion(index).map_err(no_entry)
+        self.book(year)?.prove_inclusion(index).map_err(no_entry)
     }
 
     /// The proof (RFC 6962 section 2.1.2) that the log of `old` entries is the beginning of the newest checkpoint, which is
@@ -211,10 +213,14 @@ impl Domain {
     ///
     /// # Errors
     /// As [`Domain::audit_entry`]; not found where `old` is 0 or beyond the end.
-    pub async fn audit_consistency(&self, actor: &str, old: u64) -> Result<(Vec<[u8; 32]>, String), DomainError> {
+    pub async fn audit_consistency(
+        &self,
+        actor: &str,
+        year: Option<&str>,
+        old: u64,
+    ) -> Result<(Vec<[u8; 32]>, String), DomainError> {
         self.may_read(actor).await?;
-        let (proof, checkpoint) = self.log.prove_consistency(old).map_err(no_entry)?;
-        Ok((proof, checkpoint.to_string()))
+        self.book(year)?.prove_consistency(old).map_err(no_entry)
     }
 
     /// Counts what passes the query.
@@ -224,17 +230,19 @@ impl Domain {
     pub async fn audit_stats(&self, actor: &str, query: &AuditQuery) -> Result<PeriodStats, DomainError> {
         self.may_read(actor).await?;
         let filter = self.filter(query).await?;
-        let log = self.log.clone();
+        let logs = self.books_of(query.year.as_deref(), query.from_millis)?;
         let mut stats = Stats::default();
         let mut by_outcome = BTreeMap::new();
         blocking(move || {
-            each(&log, &filter, |_, entry| {
-                stats.add(entry);
-                if let Some(outcome) = Outcome::of_kind(entry.kind()) {
-                    *by_outcome.entry(outcome).or_default() += 1;
-                }
-                Ok(())
-            })?;
+            for log in &logs {
+                each(log, &filter, |_, entry| {
+                    stats.add(entry);
+                    if let Some(outcome) = Outcome::of_kind(entry.kind()) {
+                        *by_outcome.entry(outcome).or_default() += 1;
+                    }
+                    Ok(())
+                })?;
+            }
             Ok(PeriodStats {
                 entries: stats.entries(),
                 bytes: stats.bytes(),
@@ -260,7 +268,7 @@ impl Domain {
     ) -> Result<u64, DomainError> {
         self.may_read(actor).await?;
         let filter = self.filter(query).await?;
-        let log = self.log.clone();
+        let log = self.book(query.year.as_deref())?;
         blocking(move || match format {
             ExportFormat::Jsonl => {
                 let count = each(&log, &filter, |index, entry| {
@@ -346,7 +354,7 @@ impl EntryFilter {
 }
 
 /// Looks through the log from its end, a bundle of 256 at a time.
-fn newest(log: &Log, filter: &EntryFilter, limit: usize, before: Option<u64>) -> Result<AuditPage, DomainError> {
+fn newest(log: &Book, filter: &EntryFilter, limit: usize, before: Option<u64>) -> Result<AuditPage, DomainError> {
     let size = log.size();
     let mut end = before.map_or(size, |before| before.min(size));
     let mut entries = Vec::new();
@@ -368,7 +376,7 @@ fn newest(log: &Log, filter: &EntryFilter, limit: usize, before: Option<u64>) ->
 
 /// Tells of every entry that passes, oldest first; how many.
 fn each(
-    log: &Log,
+    log: &Book,
     filter: &EntryFilter,
     mut tell: impl FnMut(u64, &Entry) -> Result<(), DomainError>,
 ) -> Result<u64, DomainError> {
@@ -386,7 +394,7 @@ fn each(
 /// The columns of an export that are texts of an entry.
 const TEXTS: [&str; 8] = ["kind", "institution", "product", "purpose", "run", "outcome", "leaf", "entry"];
 
-fn export_parquet(log: &Log, filter: &EntryFilter, out: impl Write + Send) -> Result<u64, DomainError> {
+fn export_parquet(log: &Book, filter: &EntryFilter, out: impl Write + Send) -> Result<u64, DomainError> {
     let failed = |_| DomainError::io("export", &std::io::ErrorKind::Other.into());
     let utc = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
     let texts = TEXTS.map(|name| Field::new(name, DataType::Utf8, !matches!(name, "kind" | "leaf" | "entry")));
@@ -446,7 +454,7 @@ impl Rows {
     }
 }
 
-fn no_entry(error: LogError) -> DomainError {
+pub(super) fn no_entry(error: LogError) -> DomainError {
     match error {
         LogError::NoEntry => {
             DomainError::NotFound(Refusal::new("audit/no-entry", "日志中没有这一条", "the log has no such entry"))

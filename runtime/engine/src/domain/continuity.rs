@@ -2,8 +2,9 @@
 
 use super::Domain;
 use crate::error::DomainError;
+use crate::logyears::year_of_origin;
 use serde_json::Value;
-use yunei_audit::Trust;
+use yunei_audit::{Keyring, LogError, Trust};
 use yunei_policy::Refusal;
 
 /// How many entries at the end of the log are looked at when a domain is opened.
@@ -18,12 +19,33 @@ impl Domain {
         self.home.log_trust()
     }
 
+    /// The same for the logs of all years.
+    ///
+    /// # Errors
+    /// As [`Domain::log_trust`].
+    pub fn log_keys(&self) -> Result<Keyring, DomainError> {
+        self.home.log_keys()
+    }
+
+    /// The registry may not know of a log that follows the one that is there: the log of a year that was sealed was put back.
+    async fn check_year(&self) -> Result<(), DomainError> {
+        let name = self.name();
+        let now = year_of_origin(name, self.log.origin());
+        let seen = self.store.logs_seen().await?;
+        if seen.iter().any(|origin| year_of_origin(name, origin) > now) {
+            let what = "the registry has seen the log of a later year: an older one was restored".to_owned();
+            return Err(LogError::Disagree { what }.into());
+        }
+        Ok(())
+    }
+
     /// Compares log and registry when a domain is opened, before anything is written.
     ///
     /// The checkpoint that the registry saw last must be the beginning of the log (else the log was put back, or is another
     /// one), and what the log has beyond it must be entries that this registry wrote (else the registry was put back, and
     /// with it what is spent). That both were put back together only a witness can tell.
     pub(super) async fn check_continuity(&self) -> Result<(), DomainError> {
+        self.check_year().await?;
         let seen = self.store.log_seen(self.log.origin()).await?;
         if let Some(seen) = &seen {
             self.log.extends(seen, &self.log_trust()?)?;

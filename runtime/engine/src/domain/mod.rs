@@ -21,6 +21,7 @@ mod suspend;
 mod upload;
 mod usage;
 mod views;
+mod years;
 
 pub use access::{MAX_PAGE, Recovered, RunView, VersionView};
 pub use audit::{AuditLine, AuditPage, AuditQuery, ExportFormat, MAX_AUDIT_PAGE, Outcome, PeriodStats};
@@ -41,6 +42,8 @@ pub use suspend::{MAX_REASON, MAX_RELEASES, ReleaseView, StateChangeView, Stoppe
 pub use upload::ModelUpload;
 pub use usage::{Period, UsageLine, UsageQuery, usage_csv};
 pub use views::{Checkup, ColumnView, DatasetView, Expected, GrantView, InstitutionView, ModelView, ProductView};
+pub(crate) use years::Book;
+pub use years::{LogState, LogView};
 pub use yunei_audit::Entry as LogEntry;
 
 use crate::error::DomainError;
@@ -127,7 +130,7 @@ impl Domain {
     /// `home/absent`, `home/busy`, and what is wrong with store, keys or log.
     pub async fn open(root: &Path, clock: Clock) -> Result<Self, DomainError> {
         let (home, key) = Home::open(root)?;
-        let key = home.finish_rotation(key, clock())?;
+        let key = home.finish_sealing(home.finish_rotation(key, clock())?, clock())?;
         let store = Store::open(&home.path("store.sqlite")).await?;
         let log = match home.log_options(key).and_then(|options| Ok(options.open(&home.path("log"))?)) {
             Ok(log) => log,
@@ -138,6 +141,7 @@ impl Domain {
         };
         let domain = Self::assemble(home, store, log, clock)?;
         domain.check_continuity().await?;
+        domain.store.remember_log(&domain.log.checkpoint(), domain.now()).await?;
         domain.recover().await?;
         Ok(domain)
     }

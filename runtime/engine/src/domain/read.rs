@@ -148,7 +148,7 @@ impl Domain {
     pub async fn receipt(&self, run: &str) -> Result<String, DomainError> {
         if let Some((body, index)) = self.store.verification_body(run).await? {
             let body = serde_json::from_str(&body).map_err(|_| DomainError::not_found("凭证", "receipt", run))?;
-            return Ok(self.log.receipt(&self.log.position(index)?, body)?.to_string());
+            return Ok(self.answer_receipt(run, index, body)?.to_string());
         }
         let release = self.store.release_of(run).await?;
         release.and_then(|r| r.receipt).ok_or_else(|| DomainError::not_found("凭证", "receipt", run))

@@ -1,14 +1,14 @@
 //! Metering: what was used, by whom, of what, for what, when, and whether it is charged for. From the log alone, so that
 //! whoever checks the log can check the bill.
 
-use super::Domain;
 use super::audit::{Outcome, blocking};
+use super::{Book, Domain};
 use crate::error::DomainError;
 use crate::product::PriceClass;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use yunei_audit::{Entry, Log};
+use yunei_audit::Entry;
 use yunei_policy::accounting::Rho;
 
 /// Bills are made by the calendar of Beijing: UTC+8, without summer time.
@@ -115,8 +115,8 @@ impl Domain {
             }
         }
         let given = Given { prices, free: self.store.free_verifications().await? };
-        let (log, query) = (self.log.clone(), query.clone());
-        blocking(move || total(&log, &query, &given)).await
+        let (logs, query) = (self.books_of(None, query.from_millis)?, query.clone());
+        blocking(move || total(&logs, &query, &given)).await
     }
 }
 
@@ -127,9 +127,9 @@ struct Given {
     free: HashSet<String>,
 }
 
-fn total(log: &Log, query: &UsageQuery, given: &Given) -> Result<Vec<UsageLine>, DomainError> {
+fn total(logs: &[Book], query: &UsageQuery, given: &Given) -> Result<Vec<UsageLine>, DomainError> {
     let mut counts: BTreeMap<Key, Count> = BTreeMap::new();
-    for item in log.entries(0..log.size()) {
+    for item in logs.iter().flat_map(|log| log.entries(0..log.size())) {
         let (_, entry) = item?;
         let outcome = Outcome::of_kind(entry.kind());
         let charged = entry.kind() == "run.charged";

@@ -2,9 +2,25 @@
 
 use super::error::StoreError;
 use super::outbox::done_in;
-use super::store::Store;
+use super::store::{Store, Tx};
 use std::collections::HashSet;
 use yunei_audit::Checkpoint;
+
+async fn remember_in(tx: &mut Tx, checkpoint: &Checkpoint, at: i64) -> Result<(), StoreError> {
+    let size = i64::try_from(checkpoint.size()).map_err(|_| StoreError::Limit("log index"))?;
+    sqlx::query(
+        "INSERT INTO log_seen (origin, size, note, at) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (origin) DO UPDATE SET size = excluded.size, note = excluded.note, at = excluded.at
+         WHERE excluded.size > log_seen.size",
+    )
+    .bind(checkpoint.origin())
+    .bind(size)
+    .bind(checkpoint.to_string())
+    .bind(at)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
 
 impl Store {
     /// An entry stands in the log at `log_index`, under this checkpoint, which is remembered where it is the newest.
@@ -18,22 +34,30 @@ impl Store {
         checkpoint: &Checkpoint,
         at: i64,
     ) -> Result<(), StoreError> {
-        let size = i64::try_from(checkpoint.size()).map_err(|_| StoreError::Limit("log index"))?;
         let mut tx = self.begin().await?;
         done_in(&mut tx, id, log_index).await?;
-        sqlx::query(
-            "INSERT INTO log_seen (origin, size, note, at) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (origin) DO UPDATE SET size = excluded.size, note = excluded.note, at = excluded.at
-             WHERE excluded.size > log_seen.size",
-        )
-        .bind(checkpoint.origin())
-        .bind(size)
-        .bind(checkpoint.to_string())
-        .bind(at)
-        .execute(&mut *tx)
-        .await?;
+        remember_in(&mut tx, checkpoint, at).await?;
         tx.commit().await?;
         Ok(())
+    }
+
+    /// Remembers a checkpoint, where it is the newest of its log.
+    ///
+    /// # Errors
+    /// What keeps the store from being written.
+    pub async fn remember_log(&self, checkpoint: &Checkpoint, at: i64) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        remember_in(&mut tx, checkpoint, at).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// The names of the logs of which a checkpoint was remembered: one a year.
+    ///
+    /// # Errors
+    /// What keeps the store from being read.
+    pub async fn logs_seen(&self) -> Result<Vec<String>, StoreError> {
+        Ok(sqlx::query_scalar::<_, String>("SELECT origin FROM log_seen").fetch_all(&self.read).await?)
     }
 
     /// The newest checkpoint of the log of this name that was remembered.

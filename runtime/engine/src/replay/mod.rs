@@ -91,10 +91,12 @@ impl Domain {
         let text = |fields: &serde_json::Map<String, Value>, name: &str| {
             fields.get(name).and_then(Value::as_str).map(str::to_owned)
         };
-        for item in self.log.entries(0..self.log.size()) {
-            let (_, entry) = item?;
-            if entry.kind() == "run.repeated" && text(entry.fields(), "run").as_deref() == Some(run) {
-                return text(entry.fields(), "first").ok_or_else(DomainError::run_failed);
+        for log in self.books()?.0 {
+            for item in log.entries(0..log.size()) {
+                let (_, entry) = item?;
+                if entry.kind() == "run.repeated" && text(entry.fields(), "run").as_deref() == Some(run) {
+                    return text(entry.fields(), "first").ok_or_else(DomainError::run_failed);
+                }
             }
         }
         Err(DomainError::not_found("使用记录", "run", run))
@@ -156,10 +158,19 @@ impl Replay<'_> {
 
     /// The receipt holds, and its entry is the one in the log.
     fn receipt(&mut self, release: &Release) -> Result<Option<Record>, DomainError> {
-        let trust = self.domain.log_trust()?;
+        let keys = self.domain.log_keys()?;
         let receipt = release.receipt.as_ref().and_then(|text| Receipt::parse(text.as_bytes()).ok());
-        let verified = receipt.and_then(|receipt| receipt.verify_with(&trust).ok()).filter(|verified| {
-            self.domain.log.entry(verified.index()).is_ok_and(|entry| entry == *verified.entry())
+        // The log of the year in which it was: its receipt names it.
+        let log = match &receipt {
+            Some(receipt) => self.domain.book_of(receipt.checkpoint().origin())?,
+            None => None,
+        };
+        let verified = receipt.and_then(|receipt| {
+            let trust = keys.of(receipt.checkpoint().origin())?;
+            receipt.verify_with(trust).ok()
+        });
+        let verified = verified.filter(|verified| {
+            log.is_some_and(|log| log.entry(verified.index()).is_ok_and(|entry| entry == *verified.entry()))
                 && verified.body().get("run").and_then(Value::as_str) == Some(self.run)
         });
         let record = verified.and_then(|verified| Record::of(verified.body()));

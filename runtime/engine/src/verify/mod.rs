@@ -432,8 +432,7 @@ impl Steps<'_> {
         let answer = word("outcome").and_then(Answer::from_word).ok_or_else(failed)?;
         let as_of = word("as_of").unwrap_or_default().to_owned();
         let charged = body.get("charged").and_then(Value::as_bool).unwrap_or(true);
-        let position = self.domain.log.position(index)?;
-        let receipt = self.domain.log.receipt(&position, body)?;
+        let receipt = self.domain.answer_receipt(&earlier.id, index, body)?;
         let serial = self.request.serial.clone();
         Ok(VerifyAnswer { run: earlier.id.clone(), answer, charged, as_of, serial, repeated: true, receipt })
     }

@@ -1,10 +1,10 @@
 //! One question: predicates, answers, what is told and what is not.
 
-use crate::town::{DAY, FREE, Town, codes, id, identity, name, plate, request, write_people};
+use crate::town::{DAY, FREE, Town, clock, codes, id, identity, name, plate, request, write_people};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use yunei_engine::registry::Subject;
-use yunei_engine::{Answer, BatchItem, BatchRequest, VerifyRequest};
+use yunei_engine::{Answer, BatchItem, BatchRequest, Domain, VerifyRequest};
 
 type Holds = fn(usize) -> bool;
 
@@ -290,4 +290,33 @@ async fn an_index_is_held_against_the_files() {
     std::fs::write(&file, &bytes).unwrap();
     assert_eq!(town.ask(claimed("plate", 7, &plate(7).unwrap())).await.unwrap().answer, Answer::Match);
     assert!(town.domain.audit_index("authority", "plate", 100).await.unwrap().is_sound());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_of_a_sealed_year_keeps_its_receipt_and_its_serial_number() {
+    let town = Town::new(100).await;
+    town.approve("live", &format!("claim = {{ column = \"status\", one_of = [\"有效\"] }}\n{FREE}")).await;
+    let asked = VerifyRequest { serial: Some("A-1".into()), ..request("live", 3) };
+    let first = town.ask(asked.clone()).await.unwrap();
+    let Town { folder, domain, now, signer } = town;
+    domain.close().await;
+    now.fetch_add(60 * DAY, Ordering::SeqCst);
+    let home = folder.path().join("home");
+    Domain::seal_log(&home, clock(&now), "authority").await.unwrap();
+    let domain = Domain::open(&home, clock(&now)).await.unwrap();
+    let town = Town { folder, domain, now, signer };
+    // Entries of the new log, as many as the old one had: the index alone does not say which log is meant.
+    for i in 4..40 {
+        town.ask(VerifyRequest { serial: Some(format!("B-{i}")), ..request("live", i) }).await.unwrap();
+    }
+    assert!(town.domain.log().size() > first.receipt.index());
+    let again = town.ask(asked).await.unwrap();
+    assert!(again.repeated);
+    assert_eq!((again.run, again.answer), (first.run.clone(), first.answer));
+    assert_eq!(again.receipt.checkpoint().origin(), first.receipt.checkpoint().origin());
+    assert_eq!((again.receipt.index(), again.receipt.body()), (first.receipt.index(), first.receipt.body()));
+    let receipt = town.domain.receipt(&first.run).await.unwrap();
+    let keys = town.domain.log_keys().unwrap();
+    let receipt = yunei_audit::Receipt::parse(receipt.as_bytes()).unwrap();
+    receipt.verify_with(keys.of(again.receipt.checkpoint().origin()).unwrap()).unwrap();
 }
