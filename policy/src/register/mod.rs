@@ -175,7 +175,7 @@ impl RegisterRules {
         };
         within("registration.years", file.registration.years, 1, 10);
         within("agreement.most_years", file.agreement.most_years, 1, 10);
-        within("retention.years", file.retention.years(), retention::LEAST_YEARS, 30);
+        within("retention.logs", file.retention.logs(), retention::LEAST_YEARS, 30);
         within("warning.days", file.warning.days, 1, 730);
         let d = &file.deadlines;
         for (name, days) in [

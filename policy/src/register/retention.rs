@@ -17,23 +17,23 @@ const DAY_MILLIS: i64 = 86_400_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RetentionRules {
-    years: u32,
+    logs: u32,
 }
 
 impl Default for RetentionRules {
     fn default() -> Self {
-        Self { years: LEAST_YEARS }
+        Self { logs: LEAST_YEARS }
     }
 }
 
 impl RetentionRules {
-    pub(super) fn years(self) -> u32 {
-        self.years
+    pub(super) fn logs(self) -> u32 {
+        self.logs
     }
 
     /// At most so many days have that many years together: a leap day in every four, begun ones too.
     fn days(self) -> i64 {
-        let years = i64::from(self.years);
+        let years = i64::from(self.logs);
         years * 365 + (years + 3) / 4
     }
 }
@@ -72,7 +72,7 @@ impl RegisterRules {
             return Ok(());
         }
         let from = after(newest_at_millis.unwrap_or(now_millis));
-        let years = self.file.retention.years;
+        let years = self.file.retention.logs;
         // The day after the one on which the moment lies: then it may at any hour.
         let day = format_day(self.calendar().day_of(from) + 1);
         Err(Refusal::new(
@@ -130,7 +130,7 @@ mod tests {
         let with = |years: &str| {
             let text = RegisterRules::default()
                 .text()
-                .replace("[retention]\nyears = 3 ", &format!("[retention]\nyears = {years} "));
+                .replace("[retention]\nlogs = 3 ", &format!("[retention]\nlogs = {years} "));
             RegisterRules::parse(&text)
         };
         assert_eq!(with("2").unwrap_err().codes(), ["rules/out-of-range"]);
