@@ -118,6 +118,15 @@ pub(crate) enum AuditCommand {
         /// Under the rules and policies of the day of the run, where others are in force now.
         #[arg(long)]
         recorded_policy: bool,
+        /// Of one verification: an identity field of its subject, or - for a JSON object on standard input.
+        #[arg(short = 'i', value_name = "FIELD=VALUE", conflicts_with = "all")]
+        identity: Vec<String>,
+        /// Of one verification: the claimed value, where the product takes one; FIELD=VALUE where it takes several.
+        #[arg(long = "claim", value_name = "VALUE", requires = "identity")]
+        claims: Vec<String>,
+        /// Of one verification: the subject's consent, a file with the token.
+        #[arg(long, value_name = "FILE", requires = "identity")]
+        consent: Option<PathBuf>,
     },
     /// Runs a witness: cosigns checkpoints of logs after it has checked that they only grew. For the authority's own machine.
     Witness {

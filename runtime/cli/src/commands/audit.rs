@@ -39,7 +39,11 @@ pub(crate) async fn audit(context: &mut Context, command: AuditCommand) -> Outco
         AuditCommand::Seal => years::seal(context).await,
         AuditCommand::Move { year, to, place } => years::move_log(context, &year, &to, place.as_deref()).await,
         AuditCommand::AddSm2Key => years::add_sm2_key(context),
-        AuditCommand::Replay { runs, all, recorded_policy } => {
+        AuditCommand::Replay { runs, recorded_policy, identity, claims, consent, .. } if !identity.is_empty() => {
+            let subject = super::verify::subject(&identity, &claims, consent.as_deref())?;
+            replay::verification(context, &runs, &subject, recorded_policy).await
+        }
+        AuditCommand::Replay { runs, all, recorded_policy, .. } => {
             replay::replay(context, runs, all, recorded_policy).await
         }
         AuditCommand::Witness { dir, name, listen, logs } => witness::serve(context, &dir, &name, listen, &logs).await,

@@ -6,7 +6,7 @@ use crate::term::{Column, Mark, Table, count};
 use serde_json::json;
 use std::sync::Arc;
 use yunei_engine::replay::{Comparison, Finding};
-use yunei_engine::{DomainError, ReplayOptions, ReplayReport};
+use yunei_engine::{DomainError, ReplayOptions, ReplayReport, VerifyRequest};
 use yunei_policy::{Refusal, Refused};
 
 pub(crate) async fn replay(context: &mut Context, runs: Vec<String>, all: bool, recorded_policy: bool) -> Outcome {
@@ -15,6 +15,32 @@ pub(crate) async fn replay(context: &mut Context, runs: Vec<String>, all: bool, 
     let runs = if all { domain.replayable(&actor).await? } else { runs };
     let options = ReplayOptions { recorded_policy };
     let reports = replay_all(context, &domain, &actor, &runs, options).await?;
+    tell(context, &reports)
+}
+
+/// One verification, of the subject that is given again.
+pub(crate) async fn verification(
+    context: &mut Context,
+    runs: &[String],
+    subject: &VerifyRequest,
+    recorded_policy: bool,
+) -> Outcome {
+    let [run] = runs else {
+        let (zh, en) = ("每次复核一项核验", "one verification is replayed at a time");
+        return Err(super::usage("input/replay", zh, en));
+    };
+    let domain = context.domain().await?;
+    let actor = context.actor("authority");
+    let label = context.term.pick("复核", "Replaying").to_owned();
+    let bar = Arc::new(context.term.bar(&label, 100));
+    let moving = Arc::clone(&bar);
+    let progress = move |read: u64, of: u64| moving.set(read.saturating_mul(100) / of.max(1));
+    let options = ReplayOptions { recorded_policy };
+    let report = domain.replay_verification(&actor, run, subject, options, progress).await?;
+    tell(context, &[report])
+}
+
+fn tell(context: &mut Context, reports: &[ReplayReport]) -> Outcome {
     let differing: Vec<&ReplayReport> = reports.iter().filter(|report| !report.identical).collect();
     let identical = reports.len() - differing.len();
     if context.term.is_json() {
@@ -23,7 +49,7 @@ pub(crate) async fn replay(context: &mut Context, runs: Vec<String>, all: bool, 
         }));
         return if differing.is_empty() { Ok(()) } else { Err(told(&differing)) };
     }
-    if let [report] = reports.as_slice() {
+    if let [report] = reports {
         let table = comparisons(context, report);
         context.term.table(&table);
     }

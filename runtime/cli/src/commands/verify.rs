@@ -69,6 +69,17 @@ async fn one(context: &mut Context, args: VerifyArgs) -> Outcome {
     Ok(())
 }
 
+/// The subject of a verification that is replayed, as it was asked about.
+pub(crate) fn subject(
+    identity: &[String],
+    claims: &[String],
+    consent: Option<&Path>,
+) -> Result<VerifyRequest, DomainError> {
+    let (claim, claims) = self::claims(claims);
+    let consent = consent.map(token).transpose()?;
+    Ok(VerifyRequest { identity: self::identity(identity)?, claim, claims, consent, ..VerifyRequest::default() })
+}
+
 /// `VALUE`, or `FIELD=VALUE` where there are several.
 fn claims(given: &[String]) -> (Option<String>, BTreeMap<String, String>) {
     let pairs: Vec<_> = given.iter().filter_map(|text| pair(text).ok()).collect();

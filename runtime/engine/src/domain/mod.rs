@@ -335,15 +335,18 @@ impl Domain {
     /// After a kill: entries whose change is durable but which never reached the log are appended now, and runs that
     /// were under way are closed as failed. Their charges stand.
     async fn recover(&self) -> Result<(), DomainError> {
-        let pending = self.store.outbox_pending().await?;
+        // A thousand at a time, in the order in which they were written.
+        let mut pending = self.store.outbox_pending().await?;
+        let mut at = HashMap::new();
         if !pending.is_empty() {
-            let mut at = HashMap::new();
             for found in self.log.entries(0..self.log.size()) {
                 let (index, entry) = found?;
                 if let Some(Value::String(id)) = entry.fields().get("id") {
                     at.insert(id.clone(), index);
                 }
             }
+        }
+        while !pending.is_empty() {
             for waiting in pending {
                 let index = match at.get(&waiting.id) {
                     Some(index) => *index,
@@ -354,6 +357,7 @@ impl Domain {
                 };
                 self.store.outbox_done(&waiting.id, index).await?;
             }
+            pending = self.store.outbox_pending().await?;
         }
         crate::verify::recover(self).await?;
         for run in self.store.unfinished_runs().await? {

@@ -537,6 +537,12 @@ impl Store {
         }
     }
 
+    /// The keyed digest of what a verification asked.
+    pub(crate) async fn verification_request(&self, id: &str) -> Result<Option<String>, StoreError> {
+        let found = sqlx::query_scalar::<_, String>("SELECT request FROM verifications WHERE id = $1").bind(id);
+        Ok(found.fetch_optional(&self.read).await?)
+    }
+
     /// The oldest verifications that are not over, at most 1,000: id, and where in the log their entry cannot be before.
     pub(crate) async fn open_verifications(&self) -> Result<Vec<(String, u64)>, StoreError> {
         let rows = sqlx::query_as::<_, (String, i64)>(

@@ -1,6 +1,6 @@
 //! The inputs of a recorded run, as they are now, compared with the record.
 
-use super::record::{Recorded, RecordedDataset, RecordedModel};
+use super::record::{Recorded, RecordedDataset, RecordedModel, RecordedProduct};
 use super::report::{ReplayOptions, Step};
 use super::{Comparing, Progress};
 use crate::catalogue::{DatasetSpec, FileEntry, current_digests};
@@ -34,20 +34,18 @@ impl Inputs {
         record: &Recorded,
         options: ReplayOptions,
         found: &mut Comparing,
-        mut progress: Progress,
+        progress: Progress,
     ) -> Result<Option<Self>, DomainError> {
-        let product = product(domain, record, found);
-        let rules = rules(domain, record, options, found);
-        policies(domain, record, options, found);
-        let mut sources = domain.sources();
-        for dataset in &record.datasets {
-            let (source, back) = compare_dataset(domain, dataset, found, progress).await?;
-            progress = back;
-            sources.datasets.extend(source);
+        let product = product(domain, &record.product, found).and_then(|product| match product.body().clone() {
+            Body::Aggregate(aggregate) => Some((product, aggregate)),
+            Body::Verification(_) => None,
+        });
+        if product.is_none() && found.all_same() {
+            found.truth(Step::Product, &record.product.id, false);
         }
-        for recorded in &record.models {
-            sources.models.extend(model(domain, recorded, found).await);
-        }
+        let rules = rules(domain, &record.rules, options, found);
+        policies(domain, record.policies, options, found);
+        let sources = sources(domain, &record.datasets, &record.models, found, progress).await?;
         let arguments = Arguments::recorded(&record.parameters);
         found.truth(Step::Parameters, "", arguments.is_some());
         match (product, rules, arguments) {
@@ -59,21 +57,37 @@ impl Inputs {
     }
 }
 
-/// The manifest of that day, kept under its digest.
-fn product(domain: &Domain, record: &Recorded, found: &mut Comparing) -> Option<(Product, AggregateProduct)> {
-    let text = domain.files.get(&record.product.digest).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    let product = text.and_then(|text| Product::parse(&text).ok());
-    let body = product.as_ref().map(|product| product.body().clone());
-    match (product, body) {
-        (Some(product), Some(Body::Aggregate(aggregate))) if product.id() == record.product.id => {
-            found.same(Step::Product, &record.product.id, Some(&record.product.digest.to_string()), product.digest());
-            Some((product, aggregate))
-        }
-        _ => {
-            damaged(domain, Step::Product, &record.product.id, &record.product.digest, found);
-            None
-        }
+/// The recorded versions of the data and the models, those that are as recorded.
+pub(super) async fn sources(
+    domain: &Domain,
+    datasets: &[RecordedDataset],
+    models: &[RecordedModel],
+    found: &mut Comparing,
+    mut progress: Progress,
+) -> Result<Sources, DomainError> {
+    let mut sources = domain.sources();
+    for dataset in datasets {
+        let (source, back) = compare_dataset(domain, dataset, found, progress).await?;
+        progress = back;
+        sources.datasets.extend(source);
     }
+    for recorded in models {
+        sources.models.extend(model(domain, recorded, found).await);
+    }
+    Ok(sources)
+}
+
+/// The manifest of that day, kept under its digest.
+pub(super) fn product(domain: &Domain, recorded: &RecordedProduct, found: &mut Comparing) -> Option<Product> {
+    let text = domain.files.get(&recorded.digest).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let product = text.and_then(|text| Product::parse(&text).ok()).filter(|product| product.id() == recorded.id);
+    match &product {
+        Some(product) => {
+            found.same(Step::Product, &recorded.id, Some(&recorded.digest.to_string()), product.digest());
+        }
+        None => damaged(domain, Step::Product, &recorded.id, &recorded.digest, found),
+    }
+    product
 }
 
 /// What is kept under a digest is not what it was: names the digest that it has.
@@ -90,17 +104,22 @@ fn damaged(domain: &Domain, step: Step, what: &str, digest: &Digest, found: &mut
     found.note(Text::new("域内留存的文件缺失或已被改动", "the file that the domain keeps is missing or was changed"));
 }
 
-fn rules(domain: &Domain, record: &Recorded, options: ReplayOptions, found: &mut Comparing) -> Option<RuleSet> {
+pub(super) fn rules(
+    domain: &Domain,
+    recorded: &Digest,
+    options: ReplayOptions,
+    found: &mut Comparing,
+) -> Option<RuleSet> {
     let now = crate::digest::sha256_hex(domain.rules.text().as_bytes());
-    if now == record.rules.to_string() {
+    if now == recorded.to_string() {
         found.same(Step::Rules, "", Some(&now), &now);
         return Some(domain.rules.clone());
     }
-    let kept = domain.files.get(&record.rules).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let kept = domain.files.get(recorded).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let kept = kept.and_then(|text| RuleSet::parse(&text).ok());
     match (kept, options.recorded_policy) {
         (Some(kept), true) => {
-            let recorded = record.rules.to_string();
+            let recorded = recorded.to_string();
             found.same(Step::Rules, "", Some(&recorded), &recorded);
             found.note(Text::new(
                 "按当时的规则复核；现行规则已不同",
@@ -109,7 +128,7 @@ fn rules(domain: &Domain, record: &Recorded, options: ReplayOptions, found: &mut
             Some(kept)
         }
         (kept, _) => {
-            found.same(Step::Rules, "", Some(&record.rules.to_string()), &now);
+            found.same(Step::Rules, "", Some(&recorded.to_string()), &now);
             if let Some(kept) = kept {
                 found.note(changed_numbers(kept.text(), domain.rules.text()));
             }
@@ -118,8 +137,8 @@ fn rules(domain: &Domain, record: &Recorded, options: ReplayOptions, found: &mut
     }
 }
 
-fn policies(domain: &Domain, record: &Recorded, options: ReplayOptions, found: &mut Comparing) {
-    let Some(recorded) = record.policies.map(|digest| digest.to_string()) else { return };
+fn policies(domain: &Domain, recorded: Option<Digest>, options: ReplayOptions, found: &mut Comparing) {
+    let Some(recorded) = recorded.map(|digest| digest.to_string()) else { return };
     let now = crate::digest::sha256_hex(domain.policies().text().as_bytes());
     if now != recorded && options.recorded_policy {
         found.same(Step::Policies, "", Some(&recorded), &recorded);

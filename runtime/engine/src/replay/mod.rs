@@ -11,6 +11,7 @@
 mod inputs;
 mod record;
 mod report;
+mod verification;
 
 pub use report::{Comparison, Finding, ReplayOptions, ReplayReport, Step};
 
@@ -43,10 +44,15 @@ impl Domain {
         options: ReplayOptions,
         progress: impl FnMut(u64, u64) + Send + 'static,
     ) -> Result<ReplayReport, DomainError> {
+        if self.store.verification_body(run).await?.is_some() {
+            self.may_read(actor).await?;
+            return Err(verification::subject_needed(run));
+        }
         let (run, release) = self.recorded_release(run).await?;
         let product = self.store.run(&run).await?.product;
         let authorised = self.record_replay(actor, &run, &product).await?;
-        let mut replay = Replay { domain: self, actor, run: &run, found: Comparing::default(), runtime: None };
+        let mut replay =
+            Replay { domain: self, actor, run: &run, found: Comparing::default(), runtime: None, steps: RUN_STEPS };
         replay.go(authorised, &release, options, Box::new(progress)).await?;
         replay.conclude().await
     }
@@ -78,8 +84,8 @@ impl Domain {
             )
             .at(run)
             .hint(
-                "核验的凭证可用 yunei receipt verify 核对；被拒绝或失败的使用见 yunei audit list --run",
-                "a verification's receipt is checked with yunei receipt verify; for refused or failed uses see yunei audit \
+                "复核核验须再次给出被核验人（-i）；被拒绝或失败的使用见 yunei audit list --run",
+                "a verification is replayed with its subject given again (-i); for refused or failed uses see yunei audit \
                  list --run",
             )
             .into()),
@@ -133,7 +139,13 @@ struct Replay<'a> {
     run: &'a str,
     found: Comparing,
     runtime: Option<String>,
+    /// The steps after the inputs, which are not reached where an input differs.
+    steps: &'static [Step],
 }
+
+/// The steps of a run after its inputs.
+const RUN_STEPS: &[Step] =
+    &[Step::Question, Step::Plan, Step::Charge, Step::Seed, Step::Sums, Step::Release, Step::Kept];
 
 type Progress = Box<dyn FnMut(u64, u64) + Send>;
 
@@ -269,7 +281,7 @@ impl Replay<'_> {
         let differing: Vec<String> =
             self.found.comparisons.iter().filter(|c| c.finding == Finding::Differs).map(place).collect();
         let verdict = [("identical", json!(identical)), ("differs", json!(differing))];
-        let comparisons = self.found.finish();
+        let comparisons = self.found.finish(self.steps);
         let recorded = self.domain.log_replay("replay.verdict", self.actor, self.run, verdict, ()).await?;
         Ok(ReplayReport {
             run: self.run.to_owned(),
@@ -331,8 +343,8 @@ impl Comparing {
     }
 
     /// All comparisons, with those that were not reached.
-    fn finish(mut self) -> Vec<Comparison> {
-        for step in [Step::Question, Step::Plan, Step::Charge, Step::Seed, Step::Sums, Step::Release, Step::Kept] {
+    fn finish(mut self, steps: &[Step]) -> Vec<Comparison> {
+        for step in steps.iter().copied() {
             if !self.comparisons.iter().any(|c| c.step == step) && !self.all_same() {
                 let (what, finding) = (String::new(), Finding::NotReached);
                 self.push(Comparison { step, what, finding, recorded: None, found: None, note: None });

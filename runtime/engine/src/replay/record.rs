@@ -52,6 +52,28 @@ pub(super) struct RecordedCharge {
     pub(super) delta: u64,
 }
 
+/// A recorded verification. Fields that older receipts do not have are `None`: they are not compared.
+#[derive(Debug, Deserialize)]
+pub(super) struct RecordedVerification {
+    pub(super) run: String,
+    pub(super) institution: String,
+    pub(super) product: RecordedProduct,
+    pub(super) purpose: String,
+    pub(super) scene: Option<String>,
+    pub(super) rules: Option<Digest>,
+    pub(super) datasets: Vec<RecordedDataset>,
+    pub(super) models: Vec<RecordedModel>,
+    pub(super) outcome: String,
+    pub(super) charged: bool,
+    pub(super) runtime: Option<String>,
+}
+
+impl RecordedVerification {
+    pub(super) fn of(body: &Map<String, Value>) -> Option<Self> {
+        serde_json::from_value(Value::Object(body.clone())).ok()
+    }
+}
+
 impl Recorded {
     pub(super) fn of(body: &Map<String, Value>) -> Option<Self> {
         serde_json::from_value(Value::Object(body.clone())).ok()

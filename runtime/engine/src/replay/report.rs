@@ -33,6 +33,8 @@ pub enum Step {
     Module,
     /// The parameters.
     Parameters,
+    /// Whom a verification was about, against the commitment in the log.
+    Subject,
     /// The question: all of the above in one digest.
     Question,
     /// The plan.
@@ -43,6 +45,10 @@ pub enum Step {
     Seed,
     /// The exact sums that execution gave.
     Sums,
+    /// The answer of a verification.
+    Answer,
+    /// The codes of a refusal.
+    Codes,
     /// The released bytes, in one of their forms.
     Release,
     /// The release as the domain keeps it.
@@ -62,6 +68,9 @@ impl Step {
             Step::Manifest => ("模型清单", "model manifest"),
             Step::Module => ("模型模块", "model module"),
             Step::Parameters => ("参数", "parameters"),
+            Step::Subject => ("被核验人", "subject of the verification"),
+            Step::Answer => ("核验结论", "answer"),
+            Step::Codes => ("拒绝代码", "codes of the refusal"),
             Step::Question => ("问题", "question"),
             Step::Plan => ("执行计划", "plan"),
             Step::Charge => ("预算扣除", "charge"),

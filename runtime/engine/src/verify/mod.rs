@@ -15,6 +15,7 @@
 //! An unknown subject, a wrong field and a false claim take the same steps and have the same answer.
 
 mod admin;
+mod again;
 mod asked;
 mod batch;
 mod check;
@@ -36,6 +37,7 @@ mod turn;
 mod writer;
 
 pub use admin::{IndexAudit, IndexView};
+pub(crate) use again::{Matched, match_rows, question_of};
 pub use batch::{AT_A_TIME as BATCH_AT_A_TIME, BatchAnswer, BatchItem, BatchRequest};
 pub(crate) use check::resolve;
 pub use issuers::IssuerView;
@@ -342,17 +344,7 @@ impl Steps<'_> {
 
     /// What makes a question the same question: all of it, under the domain's secret.
     fn digest(&self, question: &Question) -> String {
-        let request = self.request;
-        let parts: [&[u8]; 7] = [
-            request.product.as_bytes(),
-            request.purpose.as_bytes(),
-            request.scene.as_deref().unwrap_or_default().as_bytes(),
-            &question.identity,
-            &question.asked,
-            request.consent.as_deref().unwrap_or_default().as_bytes(),
-            request.institution.as_bytes(),
-        ];
-        self.domain.verifying.keyed("request", &parts)
+        again::request_digest(self.domain, self.request, question)
     }
 
     /// Looks up, records and answers. From here on everything that goes wrong is one failure; the charge stands.
@@ -368,11 +360,7 @@ impl Steps<'_> {
         let wanted = asked.index.key().wanted(&question.identity, &question.unit, &question.asked);
         let found = asked.index.look_up(&wanted);
         let (known, holds, canary) = (bool::from(found.known), bool::from(found.holds), bool::from(found.canary));
-        let answer = match (holds, known || !product.tells_not_found()) {
-            (true, _) => Answer::Match,
-            (false, true) => Answer::NoMatch,
-            (false, false) => Answer::NotFound,
-        };
+        let answer = Matched { known, holds }.answer(product);
         let charged = product.charges(answer.as_str());
         let body = self.body(permit.id(), &asked, answer, charged)?;
         let digest = yunei_audit::receipt_digest(&body).map_err(|_| failed())?;
@@ -416,6 +404,8 @@ impl Steps<'_> {
         put("as_of", asked.as_of.clone().into());
         put("datasets", asked.datasets.clone());
         put("models", asked.models.clone());
+        put("rules", asked.rules.clone().into());
+        put("runtime", env!("CARGO_PKG_VERSION").into());
         put("outcome", answer.as_str().into());
         put("charged", charged.into());
         put("pad", pad(answer, charged).into());

@@ -44,6 +44,8 @@ pub(super) struct Asked {
     /// What a receipt says of the data and the models.
     pub(super) datasets: Value,
     pub(super) models: Value,
+    /// The digest of the rules under which it was resolved.
+    pub(super) rules: String,
     /// As of when the data is.
     pub(super) as_of: String,
 }
@@ -165,6 +167,7 @@ impl Standing {
             rests_on: resolved.rests_on(),
             datasets: resolved.describe_datasets(),
             models: resolved.describe_models(),
+            rules: crate::digest::sha256_hex(domain.rules.text().as_bytes()),
             as_of: format_instant(version.registered_at),
             record,
             product,

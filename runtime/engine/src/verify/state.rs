@@ -110,7 +110,7 @@ impl Verifying {
     }
 
     /// The salt of one verification's commitments: two entries about one subject have nothing in common.
-    pub(super) fn run_salt(&self, run: &str) -> [u8; 32] {
+    pub(crate) fn run_salt(&self, run: &str) -> [u8; 32] {
         sha256_parts("yunei/run-salt/1", &[&self.salt, run.as_bytes()])
     }
 }

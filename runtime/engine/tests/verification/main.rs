@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
+mod again;
 #[path = "../common/mod.rs"]
 mod common;
 mod consents;
