@@ -38,6 +38,12 @@ bench-audit:
 bench-sandbox:
     cargo bench -p yunei-sandbox
 
+# 200 runs done again, digest for digest; one changed byte of a dataset, one changed number of the policy, another module:
+# each named. And verifications, of the rows themselves.
+replay:
+    cargo test -p yunei-engine --test replay
+    cargo test -p yunei-engine --test verification again::
+
 # the log under every fault of the disk (strace), against the table that is checked in, and on a disk that is really full
 faults:
     cargo run -p yunei-audit --example fault_matrix -- --check runtime/audit/FAULTS.md

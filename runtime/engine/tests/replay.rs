@@ -295,13 +295,20 @@ async fn what_was_suspended_or_registered_anew_is_replayed_as_it_was() {
         world.domain.suspend("authority", &subject, "复核期间").await.unwrap();
     }
     assert!(replay(&world.domain, &run).await.identical);
-    // Withdrawn for good: nobody runs on it any more, and the audit administrator still replays what was.
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn withdrawn_data_is_replayed_by_the_audit_administrator_alone() {
+    let (world, run) = one_run().await;
     world.domain.withdraw("holder", &Subject::Dataset("people".into()), "期满撤回").await.unwrap();
+    // Nobody runs on it any more.
     let refused = world.run("by-city", &[("least", "41")], "research").await.unwrap_err();
     assert!(refused.reasons().iter().any(|reason| reason.code() == "authorise/dataset-state"), "{refused:?}");
     let size = world.domain.log().size();
     assert!(replay(&world.domain, &run).await.identical);
     assert_eq!(kinds(&world.domain, size).last().unwrap(), "replay.verdict", "it is on record");
+    let refused = world.domain.replay("holder", &run, ReplayOptions::default(), |_, _| {}).await.unwrap_err();
+    assert_eq!(refused.reasons()[0].code(), "authorise/role");
 }
 
 #[tokio::test(flavor = "multi_thread")]
