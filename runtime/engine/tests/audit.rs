@@ -131,11 +131,11 @@ async fn the_log_is_listed_by_every_filter_and_page_by_page() {
 
     let stats = domain.audit_stats("authority", &query()).await.unwrap();
     assert_eq!((stats.entries, stats.by_outcome[&Outcome::Released]), (domain.log().size(), 3));
-    let line = domain.audit_entry("holder", None, 3).await.unwrap();
+    let line = domain.audit_entry("holder", 3).await.unwrap();
     assert_eq!(line.leaf, hex::encode(domain.log().entry(3).unwrap().leaf_hash()));
-    assert_eq!(domain.audit_entry("authority", None, domain.log().size()).await.unwrap_err().exit_code(), 4);
-    assert!(domain.audit_prove("authority", None, 3).await.unwrap().starts_with("c2sp.org/tlog-proof@v1\nindex 3\n"));
-    assert!(!domain.audit_consistency("authority", None, 5).await.unwrap().0.is_empty());
+    assert_eq!(domain.audit_entry("authority", domain.log().size()).await.unwrap_err().exit_code(), 4);
+    assert!(domain.audit_prove("authority", 3).await.unwrap().starts_with("c2sp.org/tlog-proof@v1\nindex 3\n"));
+    assert!(!domain.audit_consistency("authority", 5).await.unwrap().0.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,9 +146,9 @@ async fn the_policies_say_who_reads() {
         let query = AuditQuery::default();
         let mut codes = vec![
             domain.audit_list(actor, &query, 10, None).await.unwrap_err(),
-            domain.audit_entry(actor, None, 0).await.unwrap_err(),
-            domain.audit_prove(actor, None, 0).await.unwrap_err(),
-            domain.audit_consistency(actor, None, 1).await.unwrap_err(),
+            domain.audit_entry(actor, 0).await.unwrap_err(),
+            domain.audit_prove(actor, 0).await.unwrap_err(),
+            domain.audit_consistency(actor, 1).await.unwrap_err(),
             domain.audit_stats(actor, &query).await.unwrap_err(),
             domain.audit_usage(actor, &UsageQuery::default()).await.unwrap_err(),
             domain.replayable(actor).await.unwrap_err(),

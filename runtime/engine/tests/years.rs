@@ -144,11 +144,11 @@ async fn a_year_is_sealed_when_it_is_over_and_read_as_before() {
     assert_eq!((page.size, page.entries[0].kind.as_str()), (sealed_size + 1, "log/sealed"));
     let newest = domain.audit_list("authority", &year("2027"), 1_000, None).await.unwrap();
     assert_eq!(newest.entries.last().unwrap().kind, "log/opened");
-    assert_eq!(domain.audit_entry("authority", Some("2026"), sealed_size).await.unwrap().kind, "log/sealed");
-    let proof = domain.audit_prove("authority", Some("2026"), 3).await.unwrap();
+    assert_eq!(domain.audit_entry_of("authority", Some("2026"), sealed_size).await.unwrap().kind, "log/sealed");
+    let proof = domain.audit_prove_of("authority", Some("2026"), 3).await.unwrap();
     assert!(proof.contains(home.first.receipt.checkpoint().origin()));
-    assert!(!domain.audit_consistency("authority", Some("2026"), 5).await.unwrap().0.is_empty());
-    assert_eq!(domain.audit_entry("authority", Some("2025"), 0).await.unwrap_err().exit_code(), 4);
+    assert!(!domain.audit_consistency_of("authority", Some("2026"), 5).await.unwrap().0.is_empty());
+    assert_eq!(domain.audit_entry_of("authority", Some("2025"), 0).await.unwrap_err().exit_code(), 4);
     let all = domain.audit_stats("authority", &AuditQuery::default()).await.unwrap();
     let of = async |name| domain.audit_stats("authority", &year(name)).await.unwrap().entries;
     assert_eq!(all.entries, of("2026").await + of("2027").await);
@@ -199,12 +199,12 @@ async fn a_log_is_moved_three_years_later_and_not_a_day_before() {
     // All that was read in its place is read where it went.
     assert_eq!(home.verify(), 1);
     let domain = home.open().await;
-    let entry = domain.audit_entry("authority", None, index).await.unwrap();
+    let entry = domain.audit_entry("authority", index).await.unwrap();
     assert_eq!((entry.kind.as_str(), entry.fields["place"].as_str()), ("log/moved", Some("省档案馆")));
     assert_eq!(entry.fields["by"], "authority");
     let logs = domain.audit_logs("authority").await.unwrap();
     assert_eq!((logs[1].state, logs[1].here), (LogState::Moved, true));
-    assert!(domain.audit_prove("authority", Some("2026"), 3).await.is_ok());
+    assert!(domain.audit_prove_of("authority", Some("2026"), 3).await.is_ok());
     let usage = async || domain.audit_usage("authority", &UsageQuery::default()).await;
     assert_eq!(usage().await.unwrap().len(), 1);
     // Out of reach: told, and no total is given that leaves it out.

@@ -121,10 +121,16 @@ fn subject(line: &AuditLine) -> String {
     }
 }
 
+/// The domain, for a question about the log of an earlier year.
+async fn of_year(context: &Context) -> Result<yunei_engine::Domain, yunei_engine::DomainError> {
+    context.here("往年的日志请在域所在的机器上查阅", "logs of earlier years are read at the domain's machine")?;
+    context.domain().await
+}
+
 async fn show(context: &mut Context, year: Option<&str>, index: u64) -> Outcome {
     let actor = context.actor("authority");
     let line = match year {
-        Some(year) => context.domain().await?.audit_entry_of(&actor, Some(year), index).await?,
+        Some(year) => of_year(context).await?.audit_entry_of(&actor, Some(year), index).await?,
         None => context.face().await?.audit_entry(&actor, index).await?,
     };
     if context.term.is_json() {
@@ -249,7 +255,7 @@ async fn export(context: &mut Context, filter: FilterArgs, output: &Path) -> Out
 async fn prove(context: &mut Context, year: Option<&str>, index: u64) -> Outcome {
     let actor = context.actor("authority");
     let proof = match year {
-        Some(year) => context.domain().await?.audit_prove_of(&actor, Some(year), index).await?,
+        Some(year) => of_year(context).await?.audit_prove_of(&actor, Some(year), index).await?,
         None => context.face().await?.audit_prove(&actor, index).await?,
     };
     if context.term.is_json() {
@@ -264,7 +270,7 @@ async fn consistent(context: &mut Context, year: Option<&str>, old: u64) -> Outc
     let actor = context.actor("authority");
     let (hashes, checkpoint) = match year {
         Some(year) => {
-            let (hashes, checkpoint) = context.domain().await?.audit_consistency_of(&actor, Some(year), old).await?;
+            let (hashes, checkpoint) = of_year(context).await?.audit_consistency_of(&actor, Some(year), old).await?;
             (hashes.iter().map(|hash| hex(hash)).collect(), checkpoint)
         }
         None => context.face().await?.audit_consistency(&actor, old).await?,
@@ -282,4 +288,8 @@ fn rows_of(path: &Path) -> Option<u64> {
     let file = std::fs::File::open(path).ok()?;
     let reader = datafusion::parquet::file::reader::SerializedFileReader::new(file).ok()?;
     u64::try_from(datafusion::parquet::file::reader::FileReader::metadata(&reader).file_metadata().num_rows()).ok()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

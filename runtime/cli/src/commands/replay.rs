@@ -29,6 +29,7 @@ pub(crate) async fn verification(
         let (zh, en) = ("每次复核一项核验", "one verification is replayed at a time");
         return Err(super::usage("input/replay", zh, en));
     };
+    context.here("核验的复核在域所在的机器上进行", "a verification is replayed at the domain's machine")?;
     let domain = context.domain().await?;
     let actor = context.actor("authority");
     let label = context.term.pick("复核", "Replaying").to_owned();

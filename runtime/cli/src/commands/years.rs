@@ -8,8 +8,17 @@ use yunei_engine::domain::{LogState, LogView};
 use yunei_engine::{Domain, DomainError};
 use yunei_policy::Refusal;
 
+/// The folders of the logs are the machine's.
+fn at_home(context: &Context) -> Outcome {
+    context.here(
+        "各年度日志及其密钥由保管域的机器管理",
+        "the logs of the years and their keys are kept by the domain's machine",
+    )
+}
+
 /// Lists them.
 pub(crate) async fn list(context: &mut Context) -> Outcome {
+    at_home(context)?;
     let domain = context.domain().await?;
     let logs = domain.audit_logs(&context.actor("authority")).await?;
     show(context, &logs);
@@ -52,9 +61,7 @@ fn show(context: &mut Context, logs: &[LogView]) {
 
 /// Seals the log of a year that is over.
 pub(crate) async fn seal(context: &mut Context) -> Outcome {
-    if context.server()?.is_some() {
-        return Err(super::local_only());
-    }
+    at_home(context)?;
     let logs = Domain::seal_log(&context.home, clock(), &context.actor("authority")).await?;
     if !context.term.is_json() {
         let done = context
@@ -80,6 +87,7 @@ pub(crate) async fn seal(context: &mut Context) -> Outcome {
 
 /// Moves the log of a year out of the home.
 pub(crate) async fn move_log(context: &mut Context, year: &str, to: &Path, place: Option<&str>) -> Outcome {
+    at_home(context)?;
     let domain = context.domain().await?;
     let name = to.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let label = context.term.pick("核对并移出日志", "Checking and moving the log").to_owned();
@@ -100,6 +108,7 @@ pub(crate) async fn move_log(context: &mut Context, year: &str, to: &Path, place
 
 /// Gives the log an SM2 key.
 pub(crate) fn add_sm2_key(context: &mut Context) -> Outcome {
+    at_home(context)?;
     let key = Domain::add_sm2_key(&context.home, &clock())?;
     if context.term.is_json() {
         context.term.json(&json!({ "sm2_key": key }));

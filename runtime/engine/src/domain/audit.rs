@@ -194,7 +194,15 @@ impl Domain {
     ///
     /// # Errors
     /// The reasons why the actor may not read; not found where there is no such entry.
-    pub async fn audit_entry(&self, actor: &str, year: Option<&str>, index: u64) -> Result<AuditLine, DomainError> {
+    pub async fn audit_entry(&self, actor: &str, index: u64) -> Result<AuditLine, DomainError> {
+        self.audit_entry_of(actor, None, index).await
+    }
+
+    /// The same in the log of a year.
+    ///
+    /// # Errors
+    /// As [`Domain::audit_entry`]; not found where there is no log of that year, or it is out of reach.
+    pub async fn audit_entry_of(&self, actor: &str, year: Option<&str>, index: u64) -> Result<AuditLine, DomainError> {
         self.may_read(actor).await?;
         self.book(year)?.entry(index).map(|entry| AuditLine::of(index, &entry)).map_err(no_entry)
     }
@@ -203,7 +211,15 @@ impl Domain {
     ///
     /// # Errors
     /// As [`Domain::audit_entry`].
-    pub async fn audit_prove(&self, actor: &str, year: Option<&str>, index: u64) -> Result<String, DomainError> {
+    pub async fn audit_prove(&self, actor: &str, index: u64) -> Result<String, DomainError> {
+        self.audit_prove_of(actor, None, index).await
+    }
+
+    /// The same in the log of a year.
+    ///
+    /// # Errors
+    /// As [`Domain::audit_prove`]; not found where there is no log of that year, or it is out of reach.
+    pub async fn audit_prove_of(&self, actor: &str, year: Option<&str>, index: u64) -> Result<String, DomainError> {
         self.may_read(actor).await?;
         self.book(year)?.prove_inclusion(index).map_err(no_entry)
     }
@@ -213,7 +229,15 @@ impl Domain {
     ///
     /// # Errors
     /// As [`Domain::audit_entry`]; not found where `old` is 0 or beyond the end.
-    pub async fn audit_consistency(
+    pub async fn audit_consistency(&self, actor: &str, old: u64) -> Result<(Vec<[u8; 32]>, String), DomainError> {
+        self.audit_consistency_of(actor, None, old).await
+    }
+
+    /// The same of the log of a year.
+    ///
+    /// # Errors
+    /// As [`Domain::audit_consistency`]; not found where there is no log of that year, or it is out of reach.
+    pub async fn audit_consistency_of(
         &self,
         actor: &str,
         year: Option<&str>,

@@ -66,6 +66,7 @@ impl EntryQuery {
             kind: self.kind,
             from_millis: self.from_millis,
             until_millis: self.until_millis,
+            year: None,
         }
     }
 }
