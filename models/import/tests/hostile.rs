@@ -230,3 +230,11 @@ fn what_is_not_supported_is_named_with_its_place() {
         }
     }
 }
+
+/// Found by fuzzing: a vector without elements was spread over one with one.
+#[test]
+fn an_operation_over_no_elements_is_refused() {
+    use yunei_import::ir::{Graph, Num};
+    assert!(Graph::default().constant(Vec::new(), Num::F32).is_err());
+    refusal(include_bytes!("hostile-files/no-elements.onnx"));
+}

@@ -178,6 +178,10 @@ impl Graph {
 
     fn push(&mut self, op: Op, len: usize, num: Num) -> Result<Id, Refusal> {
         at_most(len, limits::WIDTH, "elements of one vector", "单个向量的元素数")?;
+        // INVARIANT: every vector has an element; one without could be spread over another and be asked for one.
+        if len == 0 {
+            return Err(Refusal::malformed("an operation over no elements", "运算不含任何元素"));
+        }
         at_most(self.values.len() + 1, limits::GRAPH_NODES * 16, "operations", "运算数")?;
         let id = Id(self.values.len() as u32);
         self.values.push(Value { op, len: len as u32, num });
