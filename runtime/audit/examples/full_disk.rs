@@ -3,10 +3,11 @@
 //! ```text
 //! cargo run -p yunei-audit --example full_disk
 //! ```
-//! The program starts itself again in a mount namespace of its own (`unshare`), with a `tmpfs` of a few megabytes; where
-//! that is not possible it says so and does nothing. It expects: the append that finds no room answers `audit/disk`, all
+//! The program starts itself again in a mount namespace of its own (`unshare`), with a `tmpfs` of forty megabytes, all but
+//! one of which are taken by ballast and the journal; where that is not possible it says so and does nothing. It expects: the append that finds no room answers `audit/disk`, all
 //! later ones `audit/stopped`; opening while the disk is full is refused or works, and loses nothing; once there is room,
-//! the log opens, verifies, and has every acknowledged entry. The sizes go over many bytes, so that another file is the
+//! the log opens, verifies, and has every acknowledged entry. Room for that is what was taken by the ballast: all that the
+//! journal may hold, as partial bundles of two sizes. The sizes go over many bytes, so that another file is the
 //! one that finds no room each time.
 #![allow(clippy::print_stderr, clippy::print_stdout)]
 
@@ -88,7 +89,7 @@ fn inside(root: &Path) -> ExitCode {
     println!("| ballast | entry | acknowledged | then | opened while full | with room again |");
     println!("|---|---|---|---|---|---|");
     for step in 0..24_usize {
-        let (ballast, bytes) = (3_200_000 + step * 4_099, [120, 900, 9_000, 60_000][step % 4]);
+        let (ballast, bytes) = (32_700_000 + step * 4_099, [120, 900, 9_000, 60_000][step % 4]);
         match one(root, ballast, bytes) {
             Ok(seen) => println!(
                 "| {ballast} | {bytes} | {} | {} | {} | whole |",
@@ -108,7 +109,7 @@ fn main() -> ExitCode {
         return inside(Path::new(&root));
     }
     let (Ok(me), Ok(root)) = (std::env::current_exe(), tempfile::tempdir()) else { return ExitCode::FAILURE };
-    let script = "mount -t tmpfs -o size=8m tmpfs \"$0\" || exit 77; exec \"$1\"";
+    let script = "mount -t tmpfs -o size=40m tmpfs \"$0\" || exit 77; exec \"$1\"";
     let status = Command::new("unshare")
         .args(["--map-root-user", "--mount", "sh", "-c", script])
         .args([root.path(), me.as_path()])

@@ -148,7 +148,9 @@ async fn leaks_are_refused_with_their_reasons() {
 async fn an_answer_without_a_receipt_is_not_paid_twice() {
     use sqlx::Connection;
     let world = World::new(60).await;
-    world.approve("n", &World::product_text("n", "SELECT COUNT(*) AS n FROM people", ""), "operator", &["research"]).await;
+    world
+        .approve("n", &World::product_text("n", "SELECT COUNT(*) AS n FROM people", ""), "operator", &["research"])
+        .await;
     let first = world.run("n", &[], "research").await.unwrap();
     sqlx::any::install_default_drivers();
     let store = format!("sqlite:{}", world.folder.path().join("home/store.sqlite").display());
