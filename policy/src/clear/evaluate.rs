@@ -333,7 +333,7 @@ fn power(x: &Value, y: &Value) -> Value {
     // Some engines give whole numbers for whole numbers; as a number of any kind it is told either way.
     // Nothing to a negative power is NULL.
     let defined = |r: &Result<Interval, Cause>, least: f64| r.as_ref().is_ok_and(|r| r.lo() >= least);
-    let divides = !(x.sure && defined(&x.range, f64::MIN_POSITIVE)) && !(y.sure && defined(&y.range, 0.0));
+    let divides = !((x.sure && defined(&x.range, f64::MIN_POSITIVE)) || (y.sure && defined(&y.range, 0.0)));
     Value::new(Kind::Float, range).nullable(x.nullable || y.nullable || divides)
 }
 

@@ -164,30 +164,6 @@ fn holds_of(facts: &PlanFacts, sums: impl Fn(&[yunei_policy::clear::Measure]) ->
     assert!(loud > claimed, "claimed {claimed}, a quarter of the noise gives at least {loud}");
 }
 
-/// 10,000 independent cells by age.
-fn by_age(aggregate: Aggregate) -> PlanFacts {
-    let mut people = residents();
-    people.columns[AGE].bounds = Interval::new(0.0, (CELLS - 1) as f64);
-    plan(Relation::Scan(people), vec![key("age", col(AGE))], vec![aggregate])
-}
-
-/// A cell of fifty rows in the middle of the range; the worst unit stands at its end.
-fn fifty_rows(measures: &[yunei_policy::clear::Measure]) -> (Vec<i128>, Vec<i128>) {
-    use yunei_policy::clear::MeasureKind as K;
-    let base = measures.iter().map(|m| if m.kind() == K::Rows { 50 } else { 0 }).collect();
-    (base, measures.iter().map(|m| i128::from(m.contribution(f64::MAX))).collect())
-}
-
-#[test]
-fn means_keep_their_epsilon() {
-    holds_of(&by_age(avg("income", col(INCOME))), fifty_rows);
-}
-
-#[test]
-fn variances_keep_their_epsilon() {
-    holds_of(&by_age(aggregate("var(income)", AggregateFunction::VariancePop, vec![col(INCOME)])), fifty_rows);
-}
-
 #[test]
 fn counts_of_units_keep_their_epsilon() {
     let mut meters = power();
@@ -196,17 +172,6 @@ fn counts_of_units_keep_their_epsilon() {
     let demand = facts.demand.as_mut().unwrap();
     (demand.max_groups, demand.max_rows) = (Some(1), Some(1));
     holds_of(&facts, |measures| (vec![7; measures.len()], vec![1; measures.len()]));
-}
-
-#[test]
-fn medians_keep_their_epsilon() {
-    let mut facts = by_age(aggregate("median(months)", AggregateFunction::Quantile { q: 0.5 }, vec![col(MONTHS)]));
-    if let Relation::Scan(people) = &mut facts.leaves[0].input {
-        people.columns[MONTHS].bounds = Interval::new(0.0, 1.0);
-        people.columns[MONTHS].usages.insert(yunei_policy::words::Usage::Aggregate);
-    }
-    // One more of the upper of two values.
-    holds_of(&facts, |measures| (vec![3; measures.len()], (0..measures.len() as i128).collect()));
 }
 
 /// A key that only one unit has shows with probability δ at most, and with a lower threshold more often.

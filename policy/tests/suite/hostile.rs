@@ -218,7 +218,6 @@ proptest! {
                 prop_assert!(parts <= clearance.charge().rho.units());
                 for leaf in clearance.leaves() {
                     prop_assert_eq!(leaf.measures().is_empty(), leaf.class() == ReleaseClass::Open);
-                    prop_assert!(leaf.bounding().is_none() || leaf.unit().is_some());
                     for measure in leaf.measures() {
                         prop_assert!(measure.sigma_grid().is_finite() && measure.sigma_grid() > 0.0);
                         prop_assert!(measure.lo() <= measure.hi() && measure.scale().abs() < 1_000);

@@ -127,14 +127,21 @@ pub(crate) async fn check(
     let state = sources.session(runtime)?;
     let plan = logical_plan(&state, product).await?;
     let plan = normalise(plan, &state).map_err(|e| unsupported(&e))?;
-    let (_, clearance) = clear_plan(&plan, product, rules, sources)?;
+    let (found, clearance) = clear_plan(&plan, product, rules, sources)?;
     // A placeholder has no value that the engine could plan with: one of each parameter's stands in for it.
-    let sample = product.parameters().iter().map(|p| (p.name().to_owned(), literal_scalar(&p.sample()))).collect();
-    let sample = bind(plan.clone(), sample)?;
-    let (found, of_sample) = clear_plan(&sample, product, rules, sources)?;
+    let values: Vec<_> =
+        product.parameters().iter().map(|p| (p.name().to_owned(), literal_scalar(&p.sample()))).collect();
+    let (sample, found, of_sample) = if values.is_empty() {
+        (plan.clone(), found, None)
+    } else {
+        let sample = bind(plan.clone(), values)?;
+        let (found, cleared) = clear_plan(&sample, product, rules, sources)?;
+        (sample, found, Some(cleared))
+    };
+    let cleared = of_sample.as_ref().unwrap_or(&clearance);
     let leaves = private_leaves(found, sources);
-    prepare_all(&leaves, &of_sample, &state).await?;
-    probe(&sample, &leaves, &of_sample, &state).await.map_err(|e| unsupported(&e))?;
+    prepare_all(&leaves, cleared, &state).await?;
+    probe(&sample, &leaves, cleared, &state).await.map_err(|e| unsupported(&e))?;
     let columns = plan.schema().fields().iter().map(|f| f.name().clone()).collect();
     Ok(Checked { clearance, columns })
 }

@@ -30,8 +30,11 @@ pub(super) struct Standing {
     products: Mutex<HashMap<String, Arc<Asked>>>,
     verdicts: Mutex<HashMap<(String, String, String), Verdict>>,
     /// Tokens that were let in, by their digests, and the policies that let them in.
-    admitted: Mutex<HashMap<Digest, (Arc<Policies>, Arc<Admitted>)>>,
+    admitted: Mutex<HashMap<Digest, LetIn>>,
 }
+
+/// Who was let in, and by which policies.
+type LetIn = (Arc<Policies>, Arc<Admitted>);
 
 /// A product that can be asked.
 pub(super) struct Asked {
