@@ -34,6 +34,10 @@ doc:
 bench-audit:
     cargo bench -p yunei-audit
 
+# the suites of the store on PostgreSQL: a throw-away server from the machine's package
+postgres *ARGS:
+    runtime/engine/conformance/postgres.sh {{ ARGS }}
+
 # rows per second of the sandbox
 bench-sandbox:
     cargo bench -p yunei-sandbox

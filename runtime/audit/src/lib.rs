@@ -76,6 +76,7 @@ pub use entry::{Entry, EntryError, MAX_ENTRY_BYTES};
 pub use error::LogError;
 pub use key::{KeyError, SigningKey, VerifyingKey};
 pub use keyring::Keyring;
+pub use lock::Agree;
 pub use log::Log;
 pub use options::{Options, rotate};
 pub use receipt::{MAX_RECEIPT_BYTES, Receipt, ReceiptError, VerifiedReceipt, receipt_digest};

@@ -3,10 +3,14 @@
 //! Two slots of one page each are written in turn, so that a torn write leaves the checkpoint
 //! before it whole. A swap first reads both slots back and compares them with what this process
 //! wrote last; anything else there means that somebody wrote beside us, and is fatal.
+//!
+//! Where several machines can open one log, a second place has to agree ([`Agree`]): it is asked first and it decides, and
+//! the file is what it was told.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use ring::digest::{SHA256, digest};
 
@@ -27,11 +31,38 @@ pub(crate) struct Held {
     pub(crate) note: Vec<u8>,
 }
 
+/// A second place that says what the newest signed checkpoint is, for a log that several machines can open: a file's lock
+/// holds on one machine for certain, and not on every file system over more.
+///
+/// Whoever opens such a log must have it from elsewhere that nobody else has it open; what is asked here is that two who both
+/// believe so do not both succeed. Both calls may block.
+pub trait Agree: std::fmt::Debug + Send + Sync {
+    /// The number of the last swap of the log of this name and its checkpoint; `None` where it was never told of one.
+    ///
+    /// # Errors
+    /// [`LogError`], and the log is not opened.
+    fn held(&self, origin: &str) -> Result<Option<(u64, Vec<u8>)>, LogError>;
+
+    /// Puts `next` in the place of `before`, durably, where `before` is what it holds and we are who may.
+    ///
+    /// # Errors
+    /// [`LogError::Disagree`] where either is not so; any error is fatal for the log, and nothing is asked twice.
+    fn swap(&self, origin: &str, before: Option<(u64, &[u8])>, next: (u64, &[u8])) -> Result<(), LogError>;
+}
+
 /// The opened lock.
 #[derive(Debug)]
 pub(crate) struct Lock {
     file: File,
     held: Held,
+    agree: Option<Agreed>,
+}
+
+/// The second place, and what it knows this log by.
+#[derive(Debug)]
+pub(crate) struct Agreed {
+    pub(crate) with: Arc<dyn Agree>,
+    pub(crate) origin: String,
 }
 
 impl Lock {
@@ -45,10 +76,26 @@ impl Lock {
     }
 
     /// Opens the lock for writing.
-    pub(crate) fn open(path: &Path) -> Result<Self, LogError> {
+    pub(crate) fn open(path: &Path, agree: Option<Agreed>) -> Result<Self, LogError> {
         let file = File::options().read(true).write(true).open(path).map_err(LogError::disk("open the lock"))?;
         let held = newest(&file)?.ok_or_else(|| LogError::damaged("no slot of the lock is whole"))?;
-        Ok(Self { file, held })
+        let mut lock = Self { file, held, agree };
+        lock.catch_up()?;
+        Ok(lock)
+    }
+
+    /// Brings the file to where the second place is: one swap behind it at most, by a process that was killed between.
+    fn catch_up(&mut self) -> Result<(), LogError> {
+        let Some(Agreed { with, origin }) = &self.agree else { return Ok(()) };
+        match with.held(origin)? {
+            None => with.swap(origin, None, (self.held.sequence, &self.held.note)),
+            Some((sequence, note)) if sequence == self.held.sequence && note == self.held.note => Ok(()),
+            Some((sequence, note)) if sequence == self.held.sequence + 1 => self.write(Held { sequence, note }),
+            Some((sequence, _)) => Err(LogError::disagree(format!(
+                "the lock in the home is at swap {}, the one in the store at {sequence}: one of them was put back, or is of another log",
+                self.held.sequence
+            ))),
+        }
     }
 
     pub(crate) fn held(&self) -> &Held {
@@ -61,6 +108,13 @@ impl Lock {
             return Err(LogError::disagree("the lock was changed by another writer"));
         }
         let next = Held { sequence: self.held.sequence + 1, note: note.to_vec() };
+        if let Some(Agreed { with, origin }) = &self.agree {
+            with.swap(origin, Some((self.held.sequence, &self.held.note)), (next.sequence, &next.note))?;
+        }
+        self.write(next)
+    }
+
+    fn write(&mut self, next: Held) -> Result<(), LogError> {
         let place = (next.sequence % 2) * SLOT as u64;
         self.file
             .write_all_at(&encode(&next)?, place)
@@ -131,7 +185,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
         Lock::create(&path, b"one").unwrap();
-        let mut lock = Lock::open(&path).unwrap();
+        let mut lock = Lock::open(&path, None).unwrap();
         lock.swap(b"two").unwrap();
         lock.swap(b"three").unwrap();
         assert_eq!(peek(&path).unwrap().unwrap(), Held { sequence: 3, note: b"three".to_vec() });
@@ -145,7 +199,57 @@ mod tests {
         fs::write(&path, &whole[..SLOT]).unwrap();
         assert_eq!(peek(&path).unwrap().unwrap().note, b"two");
         fs::write(&path, b"").unwrap();
-        assert_eq!(Lock::open(&path).unwrap_err().code(), "audit/damaged");
+        assert_eq!(Lock::open(&path, None).unwrap_err().code(), "audit/damaged");
+    }
+
+    /// A second place in memory, which may be told to fail after it has agreed.
+    #[derive(Debug, Default)]
+    struct Other {
+        held: std::sync::Mutex<Option<(u64, Vec<u8>)>>,
+    }
+
+    impl Agree for Other {
+        fn held(&self, _: &str) -> Result<Option<(u64, Vec<u8>)>, LogError> {
+            Ok(self.held.lock().unwrap().clone())
+        }
+
+        fn swap(&self, _: &str, before: Option<(u64, &[u8])>, next: (u64, &[u8])) -> Result<(), LogError> {
+            let mut held = self.held.lock().unwrap();
+            if held.as_ref().map(|(n, note)| (*n, note.as_slice())) != before {
+                return Err(LogError::disagree("another writer"));
+            }
+            *held = Some((next.0, next.1.to_vec()));
+            Ok(())
+        }
+    }
+
+    fn agreed(other: &Arc<Other>) -> Option<Agreed> {
+        Some(Agreed { with: Arc::clone(other) as Arc<dyn Agree>, origin: "o".to_owned() })
+    }
+
+    #[test]
+    fn of_two_who_swap_one_is_agreed_with_whatever_the_files_say() {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+        Lock::create(&a, b"one").unwrap();
+        fs::copy(&a, &b).unwrap();
+        let other = Arc::new(Other::default());
+        // Two machines whose file systems do not see each other's writes.
+        let mut first = Lock::open(&a, agreed(&other)).unwrap();
+        let mut second = Lock::open(&b, agreed(&other)).unwrap();
+        first.swap(b"two").unwrap();
+        assert_eq!(second.swap(b"other two").unwrap_err().code(), "audit/disagree");
+        assert_eq!(peek(&b).unwrap().unwrap().note, b"one");
+        // Agreed, and killed before the file was written: the next one to open it goes on from there.
+        other.swap("o", Some((2, b"two")), (3, b"three")).unwrap();
+        drop(first);
+        let mut third = Lock::open(&a, agreed(&other)).unwrap();
+        assert_eq!(third.held(), &Held { sequence: 3, note: b"three".to_vec() });
+        third.swap(b"four").unwrap();
+        // Put back: the file by more than a swap, or the second place.
+        assert_eq!(Lock::open(&b, agreed(&other)).unwrap_err().code(), "audit/disagree");
+        *other.held.lock().unwrap() = Some((2, b"two".to_vec()));
+        assert_eq!(Lock::open(&a, agreed(&other)).unwrap_err().code(), "audit/disagree");
     }
 
     #[test]
@@ -153,8 +257,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
         Lock::create(&path, b"one").unwrap();
-        let mut a = Lock::open(&path).unwrap();
-        let mut b = Lock::open(&path).unwrap();
+        let mut a = Lock::open(&path, None).unwrap();
+        let mut b = Lock::open(&path, None).unwrap();
         a.swap(b"two").unwrap();
         assert_eq!(b.swap(b"other two").unwrap_err().code(), "audit/disagree");
         assert_eq!(peek(&path).unwrap().unwrap().note, b"two");
@@ -165,7 +269,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
         Lock::create(&path, b"one").unwrap();
-        let mut lock = Lock::open(&path).unwrap();
+        let mut lock = Lock::open(&path, None).unwrap();
         lock.swap(&[b'x'; MAX_NOTE]).unwrap();
         assert_eq!(peek(&path).unwrap().unwrap().note.len(), MAX_NOTE);
         assert!(lock.swap(&[b'x'; MAX_NOTE + 1]).is_err());

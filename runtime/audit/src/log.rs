@@ -15,7 +15,7 @@ use crate::checkpoint::Checkpoint;
 use crate::files::{self, Layout};
 use crate::journal::Journal;
 use crate::key::SigningKey;
-use crate::lock::Lock;
+use crate::lock::{Agree, Agreed, Lock};
 use crate::options::{Options, Signers};
 use crate::publisher::Publisher;
 use crate::recorded::{Position, Recorded};
@@ -69,13 +69,19 @@ impl Log {
         Options::new(key).open(dir)
     }
 
-    pub(crate) fn start(dir: &Path, signers: Signers, witnesses: Witnesses) -> Result<Self, LogError> {
+    pub(crate) fn start(
+        dir: &Path,
+        signers: Signers,
+        witnesses: Witnesses,
+        agree: Option<Arc<dyn Agree>>,
+    ) -> Result<Self, LogError> {
         let layout = Layout::new(dir);
         if !layout.lock().exists() {
             return Err(LogError::Absent);
         }
         let writer = files::lock_writer(&layout.writer())?;
-        let recovered = recover::recover(&layout, &signers.trust())?;
+        let agree = agree.map(|with| Agreed { with, origin: signers.origin().to_owned() });
+        let recovered = recover::recover(&layout, &signers.trust(), agree)?;
         let published = recovered.view.recent().checkpoint.size();
         let shared = Arc::new(Shared { view: recovered.view, publisher: Publisher::new() });
         let checkpoint = shared.view.recent().checkpoint.clone();

@@ -1,8 +1,10 @@
 //! How a log is opened: its keys, and its witnesses.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::key::{KeyError, SigningKey, VerifyingKey};
+use crate::lock::Agree;
 use crate::log::Log;
 use crate::note::Signature;
 use crate::trust::Trust;
@@ -58,13 +60,14 @@ impl Signers {
 pub struct Options {
     signers: Signers,
     witnesses: Witnesses,
+    agree: Option<Arc<dyn Agree>>,
 }
 
 impl Options {
     /// A log that this key signs.
     #[must_use]
     pub fn new(key: SigningKey) -> Self {
-        Self { signers: Signers::one(key), witnesses: Witnesses::default() }
+        Self { signers: Signers::one(key), witnesses: Witnesses::default(), agree: None }
     }
 
     /// Signs with a second key as well: while a key is being replaced, checkpoints carry a line of
@@ -114,6 +117,13 @@ impl Options {
         self
     }
 
+    /// A second place has to agree before a checkpoint counts, and decides; see [`Agree`].
+    #[must_use]
+    pub fn agreeing(mut self, with: Arc<dyn Agree>) -> Self {
+        self.agree = Some(with);
+        self
+    }
+
     /// Makes a new log; see [`Log::create`].
     ///
     /// # Errors
@@ -129,7 +139,7 @@ impl Options {
     /// Those of [`Log::open`], [`LogError::Unwitnessed`] when too few witnesses answer, and
     /// [`LogError::Disagree`] when one has seen more of this log than there is.
     pub fn open(self, dir: &Path) -> Result<Log, LogError> {
-        Log::start(dir, self.signers, self.witnesses)
+        Log::start(dir, self.signers, self.witnesses, self.agree)
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::checkpoint::Checkpoint;
 use crate::files::{self, Layout};
 use crate::journal::{Journal, Record};
-use crate::lock::{self, Lock};
+use crate::lock::{self, Agreed, Lock};
 use crate::note::MAX_NOTE_BYTES;
 use crate::publisher;
 use crate::sequencer::{Desk, SEAL_KIND};
@@ -27,8 +27,8 @@ pub(crate) struct Recovered {
 }
 
 /// Opens the state of a log. The caller holds the writer's file lock.
-pub(crate) fn recover(layout: &Layout, trust: &Trust) -> Result<Recovered, LogError> {
-    let mut lock = Lock::open(&layout.lock())?;
+pub(crate) fn recover(layout: &Layout, trust: &Trust, agree: Option<Agreed>) -> Result<Recovered, LogError> {
+    let mut lock = Lock::open(&layout.lock(), agree)?;
     let locked = believe(&lock.held().note, trust)?;
     // Whatever the kernel shows of a swap that failed to sync may be gone after the next power
     // failure. Writing it once more, durably, comes before anybody can see it.

@@ -59,6 +59,11 @@ pub(crate) enum Command {
         /// Also makes an SM2 key, which signs the log beside the Ed25519 key (programs built with the feature sm).
         #[arg(long)]
         sm2: bool,
+        /// The empty PostgreSQL database that keeps the store, instead of a file in the home:
+        /// postgres://user@host/database. Never with a password, which others could read here: give it by PGPASSWORD,
+        /// by ~/.pgpass, or in an address in YUNEI_STORE.
+        #[arg(long, value_name = "URL")]
+        store: Option<String>,
     },
     /// Serves the domain over HTTP until SIGTERM or SIGINT.
     Serve(crate::commands::serve::ServeArgs),

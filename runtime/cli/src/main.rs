@@ -41,7 +41,9 @@ async fn run(cli: Cli) -> u8 {
     let mut context = Context { home: cli.home, actor: cli.actor, remote, term };
     let outcome: Outcome = match cli.command {
         Command::Demo { .. } => context.here("演示自己建立一个域", "the demo makes a home of its own"),
-        Command::Init { name, rules, sm2 } => commands::home::init(&mut context, &name, rules.as_deref(), sm2).await,
+        Command::Init { name, rules, store, sm2 } => {
+            commands::home::init(&mut context, &name, rules.as_deref(), store.as_deref(), sm2).await
+        }
         Command::Serve(args) => commands::serve::serve(&mut context, args).await,
         Command::Token(command) => commands::credentials::token(&mut context, command).await,
         Command::Key(command) => commands::credentials::key(&mut context, command).await,

@@ -1,13 +1,13 @@
 //! The home folder of a domain: what is where, its lock, its secrets.
 //!
 //! ```text
-//! yunei.toml          name of the domain
+//! yunei.toml          name of the domain; witnesses; the address of the store's database
 //! LOCK                held by the one process that has the domain open
 //! keys/log.key        signs the log          keys/log.vkey   its public half, to be handed out; retired ones below it
 //! keys/log.previous.key  signs as well while a key is being replaced (see `logkeys`)
 //! keys/domain.key     32 random bytes: commitments
 //! policy/             rules.toml, policies.cedar, schema.cedarschema
-//! store.sqlite        registry and ledger
+//! store.sqlite        registry and ledger, unless a database keeps them
 //! files/              manifests, modules, releases, by SHA-256
 //! artefacts/          compiled models, authenticated with a key derived from keys/domain.key
 //! units.idx           numbers of units under disclosure control, by keyed digest
@@ -17,11 +17,13 @@
 
 use crate::error::DomainError;
 use crate::logkeys::AuditConfig;
+use crate::registry::{Hold, Store, StoreUrl};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::Deserialize;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use yunei_audit::SigningKey;
 use yunei_policy::authorise::Policies;
 use yunei_policy::register::RegisterRules;
@@ -39,6 +41,10 @@ pub(crate) struct Home {
     name: String,
     secret: [u8; 32],
     pub(crate) audit: AuditConfig,
+    /// The database that keeps the store; the file `store.sqlite` where there is none.
+    store: Option<StoreUrl>,
+    /// Where a database keeps it: that it is ours. The log agrees with it.
+    pub(crate) hold: Option<Arc<Hold>>,
     _lock: File,
 }
 
@@ -48,6 +54,14 @@ struct Config {
     domain: DomainConfig,
     #[serde(default)]
     audit: AuditConfig,
+    store: Option<StoreConfig>,
+}
+
+/// `[store]` of `yunei.toml`: the address of a database, without a password.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoreConfig {
+    url: String,
 }
 
 #[derive(Deserialize)]
@@ -58,7 +72,12 @@ struct DomainConfig {
 
 impl Home {
     /// Makes a home in an empty or absent folder and takes its lock.
-    pub(crate) fn create(root: &Path, name: &str, rules: Option<&str>) -> Result<(Self, SigningKey), DomainError> {
+    pub(crate) fn create(
+        root: &Path,
+        name: &str,
+        rules: Option<&str>,
+        store: Option<StoreUrl>,
+    ) -> Result<(Self, SigningKey), DomainError> {
         check_name(name)?;
         let rules = match rules {
             None => RuleSet::default(),
@@ -94,10 +113,11 @@ impl Home {
         write_new(&root.join("policy/schema.cedarschema"), schema.as_bytes()).map_err(io)?;
         write_new(&root.join("policy/register.toml"), RegisterRules::default().text().as_bytes()).map_err(io)?;
         // Last: a home without it was never finished and does not open.
-        write_new(&root.join("yunei.toml"), format!("[domain]\nname = \"{name}\"\n").as_bytes()).map_err(io)?;
+        write_new(&root.join("yunei.toml"), config_text(name, store.as_ref()).as_bytes()).map_err(io)?;
         sync_folder(root).map_err(io)?;
         let audit = AuditConfig::default();
-        Ok((Self { root: root.to_owned(), name: name.to_owned(), secret, audit, _lock: lock }, key))
+        let (root, name) = (root.to_owned(), name.to_owned());
+        Ok((Self { root, name, secret, audit, store, hold: None, _lock: lock }, key))
     }
 
     /// Opens a home and takes its lock.
@@ -129,7 +149,44 @@ impl Home {
         let _ = fs::remove_dir_all(root.join("tmp"));
         fs::create_dir_all(root.join("tmp")).map_err(|e| DomainError::io("tmp", &e))?;
         private_folder(&root.join("tmp")).map_err(|e| DomainError::io("tmp", &e))?;
-        Ok((Self { root: root.to_owned(), name: config.domain.name, secret, audit: config.audit, _lock: lock }, key))
+        let store = config.store.map(|store| store_url(&store.url)).transpose()?;
+        let (root, name, audit) = (root.to_owned(), config.domain.name, config.audit);
+        Ok((Self { root, name, secret, audit, store, hold: None, _lock: lock }, key))
+    }
+
+    /// Makes the store, which must not be there yet.
+    pub(crate) async fn create_store(&mut self) -> Result<Store, DomainError> {
+        let store = match &self.store {
+            None => Store::create(&self.path("store.sqlite")).await?,
+            Some(url) => Store::create_at(url).await?,
+        };
+        self.own(store).await
+    }
+
+    /// Opens the store, and takes it over where servers on other machines could have it open.
+    pub(crate) async fn open_store(&mut self) -> Result<Store, DomainError> {
+        let store = match &self.store {
+            None => Store::open(&self.path("store.sqlite")).await?,
+            Some(url) => Store::open_at(url).await?,
+        };
+        self.own(store).await
+    }
+
+    async fn own(&mut self, store: Store) -> Result<Store, DomainError> {
+        store.belongs_to(&hex::encode(self.salt("store"))).await?;
+        self.hold_store()?;
+        Ok(match &self.hold {
+            Some(hold) => store.in_term(hold.term()),
+            None => store,
+        })
+    }
+
+    /// Takes the store over, where a database keeps it. Blocks for as long as that takes.
+    pub(crate) fn hold_store(&mut self) -> Result<(), DomainError> {
+        if let (Some(url), None) = (&self.store, &self.hold) {
+            self.hold = Some(Arc::new(Hold::take(url)?));
+        }
+        Ok(())
     }
 
     /// The rules and policies of the home, validated.
@@ -199,6 +256,34 @@ fn unavailable(refused: &Refused) -> DomainError {
         Some(reason) => DomainError::Unavailable(reason.clone()),
         None => DomainError::run_failed(),
     }
+}
+
+/// `yunei.toml` of a new home. An address tells no password.
+fn config_text(name: &str, store: Option<&StoreUrl>) -> String {
+    let domain = format!("[domain]\nname = \"{name}\"\n");
+    match store {
+        None => domain,
+        Some(url) => format!("{domain}[store]\nurl = {}\n", toml::Value::String(url.public())),
+    }
+}
+
+/// The address of the store: of the environment's `YUNEI_STORE`, which may have a password, else of `yunei.toml`.
+fn store_url(written: &str) -> Result<StoreUrl, DomainError> {
+    if let Some(given) = std::env::var("YUNEI_STORE").ok().filter(|text| !text.is_empty()) {
+        return Ok(StoreUrl::parse(&given)?);
+    }
+    let url = StoreUrl::parse(written)?;
+    if url.has_password() {
+        return Err(DomainError::Unavailable(
+            Refusal::new("store/password", "yunei.toml 中不得有密码", "there is a password in yunei.toml")
+                .at("store.url")
+                .hint(
+                    "请删去密码并更换它；改用 PGPASSWORD、~/.pgpass 或 YUNEI_STORE 提供",
+                    "take it out and change it; give it by PGPASSWORD, ~/.pgpass or YUNEI_STORE",
+                ),
+        ));
+    }
+    Ok(url)
 }
 
 fn check_name(name: &str) -> Result<(), DomainError> {

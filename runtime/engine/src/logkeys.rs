@@ -27,7 +27,8 @@ use serde_json::{Map, Value};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use yunei_audit::{Archive, Entry, Keyring, LogError, Options, SigningKey, Trust, VerifyingKey, Witness};
+use std::sync::Arc;
+use yunei_audit::{Agree, Archive, Entry, Keyring, LogError, Options, SigningKey, Trust, VerifyingKey, Witness};
 use yunei_policy::Refusal;
 
 /// At most how many witnesses a home names.
@@ -105,6 +106,9 @@ impl Home {
     pub(crate) fn with_witnesses(&self, mut options: Options) -> Result<Options, DomainError> {
         for witness in self.audit.witnesses()? {
             options = options.witness(witness);
+        }
+        if let Some(hold) = &self.hold {
+            options = options.agreeing(Arc::clone(hold) as Arc<dyn Agree>);
         }
         Ok(match self.audit.require_witness {
             Some(count) => options.require_witnesses(count),
@@ -261,7 +265,8 @@ impl crate::Domain {
     /// # Errors
     /// `home/busy`, `key/overlap` where the last replacement is not over, and what is wrong with keys or log.
     pub fn rotate_log_key(root: &Path, clock: &crate::Clock) -> Result<Rotation, DomainError> {
-        let (home, key) = Home::open(root)?;
+        let (mut home, key) = Home::open(root)?;
+        home.hold_store()?;
         let key = home.finish_sealing(home.finish_rotation(key, clock())?, clock())?;
         home.rotate(key, clock())
     }
@@ -271,7 +276,8 @@ impl crate::Domain {
     /// # Errors
     /// `home/busy`, and what is wrong with keys or disk.
     pub fn end_key_overlap(root: &Path, clock: &crate::Clock) -> Result<bool, DomainError> {
-        let (home, key) = Home::open(root)?;
+        let (mut home, key) = Home::open(root)?;
+        home.hold_store()?;
         home.finish_sealing(home.finish_rotation(key, clock())?, clock())?;
         home.end_overlap()
     }

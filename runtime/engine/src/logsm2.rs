@@ -62,7 +62,8 @@ impl crate::Domain {
     /// # Errors
     /// `key/sm2-unsupported` where this program was built without SM2; `key/exists` where there is one; `home/busy`.
     pub fn add_sm2_key(root: &Path, clock: &crate::Clock) -> Result<String, DomainError> {
-        let (home, key) = crate::home::Home::open(root)?;
+        let (mut home, key) = crate::home::Home::open(root)?;
+        home.hold_store()?;
         if !has_sm2() {
             return Err(unsupported());
         }

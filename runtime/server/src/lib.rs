@@ -19,8 +19,10 @@ pub mod route;
 pub mod schema;
 mod serve;
 mod spool;
+mod standby;
 mod stream;
 mod tls;
 
 pub use config::{Config, Limits};
 pub use serve::{ServeError, Server};
+pub use standby::{Standby, is_elsewhere};

@@ -25,6 +25,11 @@ impl Problem {
         Self { status, reasons, retry_after }
     }
 
+    /// With a time in seconds after which to ask again.
+    pub(crate) fn after(self, seconds: u32) -> Self {
+        Self { retry_after: Some(seconds), ..self }
+    }
+
     /// The server has no room now; in about so many seconds it may have.
     pub(crate) fn busy(seconds: u32) -> Self {
         let reason = Refusal::new("server/busy", "服务繁忙", "the server has no room for this request at present")

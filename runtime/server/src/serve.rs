@@ -26,10 +26,10 @@ use yunei_engine::Domain;
 use yunei_policy::Refusal;
 
 /// At most how many bytes the head of a request has, and how many headers.
-const MAX_HEAD: usize = 64 << 10;
-const MAX_HEADERS: usize = 64;
+pub(crate) const MAX_HEAD: usize = 64 << 10;
+pub(crate) const MAX_HEADERS: usize = 64;
 /// How long a TLS handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+pub(crate) const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Why a server does not start.
 #[derive(Debug)]
@@ -72,6 +72,22 @@ impl Server {
         let listener = TcpListener::bind(config.listen).await.map_err(ServeError::Listen)?;
         let address = listener.local_addr().map_err(ServeError::Listen)?;
         Ok(Self { app: App::new(domain, config), listener, acceptor, address })
+    }
+
+    /// A server that goes on where one that stood by listened.
+    pub(crate) fn over(
+        domain: Arc<Domain>,
+        config: Config,
+        listener: TcpListener,
+        acceptor: Option<TlsAcceptor>,
+        address: SocketAddr,
+    ) -> Self {
+        Self { app: App::new(domain, config), listener, acceptor, address }
+    }
+
+    /// The domain that it serves.
+    pub fn domain(&self) -> &Arc<Domain> {
+        &self.app.domain
     }
 
     /// Where it listens.

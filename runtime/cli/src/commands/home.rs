@@ -8,19 +8,48 @@ use crate::term::{Column, Mark, Table, decimal};
 use serde_json::json;
 use std::path::Path;
 use yunei_engine::domain::{BudgetView, TokenRequest};
-use yunei_engine::{Domain, GrantRequest};
-use yunei_policy::Text;
+use yunei_engine::registry::StoreUrl;
+use yunei_engine::{Domain, DomainError, GrantRequest};
 use yunei_policy::authorise::Scopes;
 use yunei_policy::words::Role;
+use yunei_policy::{Refusal, Text};
 
 /// For how long the first token is good.
 const FIRST_TOKEN_DAYS: u32 = 90;
 
-pub(crate) async fn init(context: &mut Context, name: &str, rules: Option<&Path>, sm2: bool) -> Outcome {
+/// Where the store of a new home is to be: what was typed, else what the environment says.
+fn store_url(typed: Option<&str>) -> Result<Option<StoreUrl>, DomainError> {
+    let Some(text) = typed else {
+        let given = std::env::var("YUNEI_STORE").ok().filter(|text| !text.is_empty());
+        return Ok(given.map(|text| StoreUrl::parse(&text)).transpose()?);
+    };
+    let url = StoreUrl::parse(text)?;
+    if url.has_password() {
+        return Err(DomainError::Refused(
+            Refusal::new("input/password", "命令行中不得有密码", "there is a password on the command line")
+                .at("--store")
+                .hint(
+                    "其他用户能看到命令行；请更换密码，改用 PGPASSWORD、~/.pgpass 或 YUNEI_STORE 提供",
+                    "others on the machine can read it: change it, and give it by PGPASSWORD, ~/.pgpass or YUNEI_STORE",
+                )
+                .into(),
+        ));
+    }
+    Ok(Some(url))
+}
+
+pub(crate) async fn init(
+    context: &mut Context,
+    name: &str,
+    rules: Option<&Path>,
+    store: Option<&str>,
+    sm2: bool,
+) -> Outcome {
     context.here("域建在保管它的机器上", "a home is made on the machine that keeps it")?;
     if sm2 && !yunei_engine::has_sm2() {
         return Err(super::years::no_sm2());
     }
+    let store = store_url(store)?;
     let rules = match rules {
         None => None,
         Some(path) => Some(
@@ -28,7 +57,7 @@ pub(crate) async fn init(context: &mut Context, name: &str, rules: Option<&Path>
                 .map_err(|_| usage("input/no-file", "无法读取规则文件", "the rules can not be read"))?,
         ),
     };
-    let domain = Domain::create(&context.home, name, rules.as_deref(), clock()).await?;
+    let domain = Domain::create_in(&context.home, name, rules.as_deref(), store, clock()).await?;
     let key = domain.verifying_key().to_string();
     // The one credential that there is at first. It is told here, and kept nowhere.
     let first = TokenRequest {

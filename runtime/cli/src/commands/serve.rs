@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use yunei_engine::DomainError;
 use yunei_policy::Refusal;
 use yunei_server::config::Tls;
-use yunei_server::{Config, Server};
+use yunei_server::{Config, ServeError, Server, Standby, is_elsewhere};
 
 #[derive(Args)]
 pub(crate) struct ServeArgs {
@@ -32,6 +32,9 @@ pub(crate) struct ServeArgs {
     /// Who issues the client certificates that are taken, PEM.
     #[arg(long, value_name = "FILE", requires = "tls_certificate")]
     client_ca: Option<PathBuf>,
+    /// Where another server has the domain open: waits, turning requests away, and takes over when that one is gone.
+    #[arg(long)]
+    standby: bool,
     /// Turns away clients without a certificate.
     #[arg(long, requires = "client_ca")]
     require_client_certificate: bool,
@@ -55,8 +58,19 @@ impl ServeArgs {
     }
 }
 
+/// Tells where it listens, and as what.
+fn tell(context: &mut Context, word: &str, (zh, en): (&str, &str), address: SocketAddr, domain: Option<&str>) {
+    if context.term.is_json() {
+        context.term.json(&json!({ word: address.to_string(), "domain": domain }));
+    } else {
+        let text = context.term.pick(zh, en).to_owned();
+        context.term.note(&format!("{text}: {address}  {}", domain.unwrap_or_default()));
+    }
+}
+
 pub(crate) async fn serve(context: &mut Context, args: ServeArgs) -> Outcome {
     context.here("服务运行在域所在的机器上", "a server runs on the machine that keeps the domain")?;
+    let standby = args.standby;
     let config = args.config(context)?;
     let grace = config.limits.grace;
     // One line of JSON per request: route templates, statuses and institutions, no value of anything.
@@ -66,21 +80,29 @@ pub(crate) async fn serve(context: &mut Context, args: ServeArgs) -> Outcome {
     };
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let domain = Arc::new(context.domain().await?);
-    let server =
-        Server::bind(Arc::clone(&domain), config).await.map_err(|e| DomainError::Unavailable(e.to_refusal()))?;
-    let address = server.address();
-    if context.term.is_json() {
-        context.term.json(&json!({ "listening": address.to_string(), "domain": domain.name() }));
-    } else {
-        let text = context.term.pick("服务已启动", "Listening on").to_owned();
-        context.term.note(&format!("{text}: {address}  {}", domain.name()));
-    }
-    let ended = server
-        .run(async move {
-            tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
-        })
-        .await;
+    let stop = async move {
+        tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+    };
+    let mut stop = std::pin::pin!(stop);
+    let refused = |e: ServeError| DomainError::Unavailable(e.to_refusal());
+    let server = match context.domain().await {
+        Err(error) if standby && is_elsewhere(&error) => {
+            let waiting = Standby::bind(config).await.map_err(refused)?;
+            tell(context, "standing_by", ("待命中", "Standing by on"), waiting.address(), None);
+            match waiting.wait(|| context.domain(), stop.as_mut()).await? {
+                Some(server) => {
+                    // With --json the one document was told already.
+                    tracing::info!(address = %server.address(), "took over");
+                    server
+                }
+                None => return Ok(()),
+            }
+        }
+        domain => Server::bind(Arc::new(domain?), config).await.map_err(refused)?,
+    };
+    let domain = Arc::clone(server.domain());
+    tell(context, "listening", ("服务已启动", "Listening on"), server.address(), Some(domain.name()));
+    let ended = server.run(stop).await;
     if !ended {
         tracing::warn!(seconds = grace.as_secs(), "some uses were broken off; their charges stand");
     }

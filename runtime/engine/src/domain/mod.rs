@@ -49,7 +49,7 @@ pub use yunei_audit::Entry as LogEntry;
 use crate::error::DomainError;
 use crate::home::{Home, random_seed};
 use crate::plan::Tuning;
-use crate::registry::{AuditEntry, FileStore, RunState, Store};
+use crate::registry::{AuditEntry, FileStore, RunState, Store, StoreUrl};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use serde_json::{Map, Value};
@@ -111,8 +111,27 @@ impl Domain {
     /// # Errors
     /// `home/exists` where the folder is not empty; `rules/…` where the rules are no rule set.
     pub async fn create(root: &Path, name: &str, rules: Option<&str>, clock: Clock) -> Result<Self, DomainError> {
-        let (home, key) = Home::create(root, name, rules)?;
-        let store = Store::create(&home.path("store.sqlite")).await?;
+        Self::create_in(root, name, rules, None, clock).await
+    }
+
+    /// As [`Self::create`], with the store in a database of PostgreSQL, which has to be empty, where one is named. The
+    /// home keeps its address without the password.
+    ///
+    /// # Errors
+    /// As [`Self::create`], and what is wrong with the database.
+    pub async fn create_in(
+        root: &Path,
+        name: &str,
+        rules: Option<&str>,
+        store: Option<StoreUrl>,
+        clock: Clock,
+    ) -> Result<Self, DomainError> {
+        // Before anything is made: a home whose store cannot be made would be in the way.
+        if let Some(url) = &store {
+            Store::vacant_at(url).await?;
+        }
+        let (mut home, key) = Home::create(root, name, rules, store)?;
+        let store = home.create_store().await?;
         let log = home.log_options(key)?.create(&home.path("log"))?;
         let domain = Self::assemble(home, store, log, clock)?;
         for (id, role, zh, en) in FIRST_INSTITUTIONS {
@@ -129,9 +148,9 @@ impl Domain {
     /// # Errors
     /// `home/absent`, `home/busy`, and what is wrong with store, keys or log.
     pub async fn open(root: &Path, clock: Clock) -> Result<Self, DomainError> {
-        let (home, key) = Home::open(root)?;
+        let (mut home, key) = Home::open(root)?;
+        let store = home.open_store().await?;
         let key = home.finish_sealing(home.finish_rotation(key, clock())?, clock())?;
-        let store = Store::open(&home.path("store.sqlite")).await?;
         let log = match home.log_options(key).and_then(|options| Ok(options.open(&home.path("log"))?)) {
             Ok(log) => log,
             Err(error) => {

@@ -168,6 +168,12 @@ pub enum StoreError {
     /// The database server is set so that a store cannot be kept on it.
     #[error("the store's server cannot keep a store: {}", .0.en)]
     Unfit(Words),
+    /// Another server has the store open, or took it over from us.
+    #[error("another server has this store open")]
+    Held,
+    /// The store belongs to another home.
+    #[error("this store belongs to another home")]
+    OtherHome,
     /// Another process held the store for too long.
     #[error("the store is busy")]
     Busy,
@@ -208,6 +214,8 @@ impl StoreError {
             Self::Unreachable => "store/unreachable",
             Self::Denied(_) => "store/denied",
             Self::Unfit(_) => "store/unfit",
+            Self::Held => "store/held",
+            Self::OtherHome => "store/other-home",
             Self::Busy => "store/busy",
             Self::Damaged(_) => "store/damaged",
             Self::Io(_) => "store/io",
@@ -279,6 +287,14 @@ impl StoreError {
             ),
             Self::Newer => new("该存储由更新的版本写入".into(), "this store was written by a newer release".into())
                 .hint("请升级后再打开", "open it with that release or a later one"),
+            Self::Held => new("另一台服务器正在使用这个域".into(), "another server has this domain open".into()).hint(
+                "待命请用 yunei serve --standby；原服务器停止后即可接管",
+                "to stand by, use yunei serve --standby: it takes over when that server is gone",
+            ),
+            Self::OtherHome => new("该存储属于另一个域".into(), "this store belongs to another home".into()).hint(
+                "请在 yunei.toml 或 YUNEI_STORE 中填写本域自己的数据库",
+                "name this home's own database in yunei.toml or YUNEI_STORE",
+            ),
             Self::Busy => new("存储正忙，请稍后再试".into(), "the store is busy; try again later".into()),
             Self::Damaged(_) => new("存储已损坏".into(), "the store is damaged".into())
                 .hint("停止使用，从备份恢复", "stop using it and restore a backup"),

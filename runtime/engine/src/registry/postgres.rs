@@ -17,8 +17,8 @@ use std::time::Duration;
 pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 /// Begins to read: all that is read is of one moment.
 pub(super) const LOOK: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-/// What changes wait for, until they end ("Yune" and a number; postgresql.org/docs/15/explicit-locking.html, 13.3.5).
-const CHANGES: &str = "SELECT pg_advisory_xact_lock(1501916773, 1)";
+/// Held while a store is made: nobody else makes it then.
+const MAKING: &str = "SELECT pg_advisory_xact_lock(1501916773, 1)";
 /// What every session is told: where our tables are, that a commit is on the disk before it is told of, how long it waits.
 const SETTINGS: &str = "SET search_path TO yunei, pg_temp; SET synchronous_commit TO on; SET lock_timeout TO '10s';
     SET statement_timeout TO '120s'; SET idle_in_transaction_session_timeout TO '120s';
@@ -125,12 +125,21 @@ pub(super) async fn session(url: &StoreUrl) -> Result<AnyConnection, StoreError>
     Ok(session)
 }
 
+/// Whether a store can be made in a database.
+pub(super) async fn vacant(url: &StoreUrl) -> Result<(), StoreError> {
+    let mut session = session(url).await?;
+    fit(&mut session).await?;
+    let found = found(&mut session).await?;
+    session.close().await?;
+    if found == Found::Nothing { Ok(()) } else { Err(StoreError::Occupied) }
+}
+
 /// Makes the store in an empty database: all of it in one transaction.
 pub(super) async fn create(url: &StoreUrl) -> Result<(), StoreError> {
     let mut session = session(url).await?;
     fit(&mut session).await?;
     let mut tx = session.begin().await?;
-    tx.execute(CHANGES).await?;
+    tx.execute(MAKING).await?;
     if found(&mut tx).await? != Found::Nothing {
         return Err(StoreError::Occupied);
     }
@@ -170,9 +179,9 @@ pub(super) async fn pools(url: &StoreUrl) -> Result<(AnyPool, AnyPool), StoreErr
     Ok((write, read))
 }
 
-/// Waits for the changes before this one; they are seen from then on.
-pub(super) async fn wait(tx: &mut Tx) -> Result<(), StoreError> {
-    tx.execute(CHANGES).await?;
+/// Waits for the changes before this one; they are seen from then on. Refused where another server took the store over.
+pub(super) async fn wait(tx: &mut Tx, term: i64) -> Result<(), StoreError> {
+    sqlx::query("SELECT begin_change($1)").bind(term).execute(&mut **tx).await?;
     Ok(())
 }
 
@@ -273,6 +282,7 @@ pub(super) fn meaning(code: &str) -> Option<StoreError> {
         )),
         "55P03" | "57014" | "40001" | "40P01" | "25P03" => Some(StoreError::Busy),
         "57P01" | "57P02" | "57P03" | "53300" => Some(StoreError::Unreachable),
+        "YU001" => Some(StoreError::Held),
         "XX001" | "XX002" => Some(StoreError::Damaged("PostgreSQL finds its files malformed")),
         _ if code.starts_with("08") => Some(StoreError::Unreachable),
         _ => None,

@@ -30,6 +30,8 @@ const MIGRATIONS: &[(i64, &str, On, &str)] = &[
     (150, "verification", On::Both, include_str!("../../migrations/0150_verification.sql")),
     (170, "release order", On::Both, include_str!("../../migrations/0170_release_order.sql")),
     (171, "release order before", On::Sqlite, include_str!("../../migrations/0171_release_order_before.sqlite.sql")),
+    (180, "holder", On::Both, include_str!("../../migrations/0180_holder.sql")),
+    (181, "holder of postgres", On::Postgres, include_str!("../../migrations/0181_holder.postgres.sql")),
 ];
 
 fn migrator(engine: Engine) -> Result<Migrator, StoreError> {

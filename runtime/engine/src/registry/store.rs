@@ -23,6 +23,9 @@ pub(super) type Tx = Transaction<'static, Any>;
 #[derive(Debug, Clone)]
 pub struct Store {
     engine: Engine,
+    /// Who took the store over last when it was opened, or we since: changes name it. SQLite's writers are told apart by
+    /// the home's lock alone.
+    term: i64,
     write: AnyPool,
     pub(super) read: AnyPool,
 }
@@ -47,7 +50,7 @@ impl Store {
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
         let bytes = sqlite::recognise(path)?;
         let (write, read) = sqlite::pools(path).await?;
-        let store = Self { engine: Engine::Sqlite, write, read };
+        let store = Self { engine: Engine::Sqlite, term: 0, write, read };
         if bytes <= sqlite::CHECKED_BYTES {
             store.check().await?;
         }
@@ -64,6 +67,14 @@ impl Store {
         Self::open_at(url).await
     }
 
+    /// Whether a store can be made in a database.
+    ///
+    /// # Errors
+    /// As [`Self::create_at`].
+    pub(crate) async fn vacant_at(url: &StoreUrl) -> Result<(), StoreError> {
+        postgres::vacant(url).await
+    }
+
     /// Opens the store in a database of PostgreSQL, brings its schema up to date, and compares what is spent with the
     /// ledger.
     ///
@@ -72,7 +83,8 @@ impl Store {
     /// [`StoreError::Unreachable`], [`StoreError::Denied`], [`StoreError::Unfit`], [`StoreError::Database`].
     pub async fn open_at(url: &StoreUrl) -> Result<Self, StoreError> {
         let (write, read) = postgres::pools(url).await?;
-        let store = Self { engine: Engine::Postgres, write, read };
+        let term = sqlx::query_scalar("SELECT term FROM store_term").fetch_one(&read).await?;
+        let store = Self { engine: Engine::Postgres, term, write, read };
         store.check().await?;
         Ok(store)
     }
@@ -101,6 +113,32 @@ impl Store {
         Ok(())
     }
 
+    /// The same store, changed in the term of one who took it over.
+    #[must_use]
+    pub(crate) fn in_term(self, term: i64) -> Self {
+        Self { term, ..self }
+    }
+
+    /// Ties the store to the home of this id, where it is tied to none yet.
+    ///
+    /// # Errors
+    /// [`StoreError::OtherHome`].
+    pub(crate) async fn belongs_to(&self, home: &str) -> Result<(), StoreError> {
+        let found = |mut rows: Vec<String>| rows.pop();
+        let there = sqlx::query_scalar::<_, String>("SELECT home FROM store_home");
+        let mut there = found(there.fetch_all(&self.read).await?);
+        if there.is_none() {
+            let mut tx = self.begin().await?;
+            sqlx::query("INSERT INTO store_home (one, home) VALUES (1, $1) ON CONFLICT (one) DO NOTHING")
+                .bind(home)
+                .execute(&mut *tx)
+                .await?;
+            there = found(sqlx::query_scalar("SELECT home FROM store_home").fetch_all(&mut *tx).await?);
+            tx.commit().await?;
+        }
+        if there.as_deref() == Some(home) { Ok(()) } else { Err(StoreError::OtherHome) }
+    }
+
     /// Closes all connections; what was committed is on the disk in any case.
     pub async fn close(&self) {
         self.read.close().await;
@@ -113,7 +151,7 @@ impl Store {
             Engine::Sqlite => Ok(self.write.begin_with("BEGIN IMMEDIATE").await?),
             Engine::Postgres => {
                 let mut tx = self.write.begin_with(postgres::BEGIN).await?;
-                postgres::wait(&mut tx).await?;
+                postgres::wait(&mut tx, self.term).await?;
                 Ok(tx)
             }
         }

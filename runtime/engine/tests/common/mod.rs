@@ -7,7 +7,7 @@ use datafusion::parquet::arrow::ArrowWriter;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use yunei_engine::registry::{Agreement, Digest};
+use yunei_engine::registry::{Agreement, Digest, StoreUrl};
 use yunei_engine::{Clock, Domain, DomainError, GrantRequest, RunAnswer, RunRequest};
 use yunei_policy::register::Term;
 use yunei_policy::words::State;
@@ -21,6 +21,25 @@ pub struct World {
 
 pub fn clock() -> Clock {
     Arc::new(|| 1_795_392_000_000)
+}
+
+/// An empty database for a home, where `YUNEI_TEST_POSTGRES` names a server (see `conformance/postgres.sh`).
+pub fn database(home: &Path) -> Option<StoreUrl> {
+    let server = std::env::var("YUNEI_TEST_POSTGRES").ok()?;
+    let name = format!("home_{}", home.to_string_lossy().bytes().map(|b| format!("{b:02x}")).collect::<String>());
+    // The server cuts longer names; the end is what differs.
+    let name = format!("home_{}", &name[name.len().saturating_sub(40)..]);
+    let made = format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'");
+    let made = std::process::Command::new("psql").args([&server, "-qXc", &made]).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let (address, parameters) = server.split_once('?').map_or((server.as_str(), ""), |(a, p)| (a, p));
+    let address = format!("{}/{name}?{parameters}", address.rsplit_once('/').unwrap().0);
+    Some(StoreUrl::parse(address.trim_end_matches('?')).unwrap())
+}
+
+/// Makes a domain: its store is a file in the home, or a database where the tests run against a server.
+pub async fn create(home: &Path, name: &str, rules: &str, clock: Clock) -> Domain {
+    Domain::create_in(home, name, Some(rules), database(home), clock).await.unwrap()
 }
 
 /// City, age and income of person `i`.
@@ -261,8 +280,7 @@ impl World {
                 ("region", Arc::new(StringArray::from(vec!["滇中", "滇中", "滇西"]))),
             ],
         );
-        let domain =
-            Domain::create(&folder.path().join("home"), "test.example/domain", Some(&rules()), clock()).await.unwrap();
+        let domain = create(&folder.path().join("home"), "test.example/domain", &rules(), clock()).await;
         let world = Self { folder, domain };
         for (name, text) in entries.iter().copied() {
             let path = world.file(name, text);

@@ -243,6 +243,8 @@ fn every_error_has_its_words() {
         StoreError::Unreachable,
         StoreError::Denied(Words { zh: "没有这个数据库", en: "there is no such database" }),
         StoreError::Unfit(Words { zh: "服务器版本过旧", en: "the server is too old" }),
+        StoreError::Held,
+        StoreError::OtherHome,
         StoreError::Busy,
         StoreError::Damaged("a seed is not 32 bytes"),
         StoreError::Io(std::io::Error::other("x")),

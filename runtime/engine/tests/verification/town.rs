@@ -1,6 +1,6 @@
 //! A town of people with names and plates, a domain about them, and an issuer of consents.
 
-use crate::common::{rules, write};
+use crate::common::{create, rules, write};
 use datafusion::arrow::array::{ArrayRef, Date32Array, Int32Array, StringArray};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -145,8 +145,7 @@ impl Town {
         let folder = tempfile::tempdir().unwrap();
         write_people(&folder.path().join("people.parquet"), people);
         let now = Arc::new(AtomicI64::new(NOW));
-        let domain =
-            Domain::create(&folder.path().join("home"), "test.example/town", Some(rules), clock(&now)).await.unwrap();
+        let domain = create(&folder.path().join("home"), "test.example/town", rules, clock(&now)).await;
         let entry = folder.path().join("people.toml");
         std::fs::write(&entry, ENTRY).unwrap();
         domain.register_dataset("holder", &entry, |_, _| {}).await.unwrap();

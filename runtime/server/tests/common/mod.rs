@@ -101,7 +101,7 @@ impl House {
         let clock: Clock =
             Arc::new(|| std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64);
         let rules = engine::rules();
-        let domain = Domain::create(&folder.path().join("home"), DOMAIN, Some(&rules), clock).await.unwrap();
+        let domain = engine::create(&folder.path().join("home"), DOMAIN, &rules, clock).await;
         let first = TokenRequest {
             institution: "authority".into(),
             label: "first".into(),
