@@ -1,7 +1,7 @@
 //! Two servers on one store in PostgreSQL and one log: one serves, the other stands by; the first is killed with SIGKILL and
 //! the other takes over. No budget is spent twice, and there is one log. Runs where `YUNEI_TEST_POSTGRES` names a server.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 #[path = "../../engine/tests/common/mod.rs"]
 mod common;

@@ -1,6 +1,6 @@
 //! The registry: the store, its ledger and the kept files.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod files;
 mod ledger;
