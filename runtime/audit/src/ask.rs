@@ -21,11 +21,19 @@ pub(crate) fn inclusion(
     leaf: [u8; 32],
     checkpoint: &Checkpoint,
 ) -> Result<Vec<[u8; 32]>, LogError> {
+    inclusion_of(&Hashes::new(view, checkpoint.size()), index, leaf, checkpoint)
+}
+
+fn inclusion_of(
+    hashes: &Hashes<'_, View>,
+    index: u64,
+    leaf: [u8; 32],
+    checkpoint: &Checkpoint,
+) -> Result<Vec<[u8; 32]>, LogError> {
     let (size, root) = (checkpoint.size(), Hash(*checkpoint.root()));
     if index >= size {
         return Err(LogError::NoEntry);
     }
-    let hashes = Hashes::new(view, size);
     let proof = hashes.ask(|hashes| tlog_tiles::prove_record(size, index, hashes))?;
     tlog_tiles::check_record(&proof, size, root, index, Hash(leaf))
         .map_err(|_| LogError::damaged(format!("entry {index} does not hash to the signed root")))?;
@@ -78,10 +86,34 @@ pub(crate) fn receipt(
     body: Map<String, Value>,
     checkpoint: Checkpoint,
 ) -> Result<Receipt, LogError> {
+    receipt_of(view, &Hashes::new(view, checkpoint.size()), position, body, checkpoint)
+}
+
+/// The receipts of several entries under one checkpoint: their proofs share most hashes.
+pub(crate) fn receipts(
+    view: &View,
+    wanted: Vec<(&Position, Map<String, Value>)>,
+    checkpoint: &Checkpoint,
+) -> Vec<Result<Receipt, LogError>> {
+    let hashes = Hashes::new(view, checkpoint.size());
+    let receipt = |(position, body)| receipt_of(view, &hashes, position, body, checkpoint.clone());
+    wanted.into_iter().map(receipt).collect()
+}
+
+fn receipt_of(
+    view: &View,
+    hashes: &Hashes<'_, View>,
+    position: &Position,
+    body: Map<String, Value>,
+    checkpoint: Checkpoint,
+) -> Result<Receipt, LogError> {
     let index = position.index();
+    if index >= checkpoint.size() {
+        return Err(LogError::Unwitnessed);
+    }
     let bytes = view.entry(index)?;
     // A position of another log names another leaf, and fails here.
-    let proof = inclusion(view, index, *position.leaf_hash(), &checkpoint)?;
+    let proof = inclusion_of(hashes, index, *position.leaf_hash(), &checkpoint)?;
     if leaf_hash(&bytes) != *position.leaf_hash() {
         return Err(LogError::damaged(format!("entry {index} does not hash to its leaf")));
     }

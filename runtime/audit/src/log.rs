@@ -242,10 +242,16 @@ impl Log {
     /// [`LogError::ReceiptBody`] when the entry says otherwise, and those of [`Log::entry`].
     pub fn receipt(&self, position: &Position, body: Map<String, Value>) -> Result<Receipt, LogError> {
         let checkpoint = self.view().recent().witnessed.clone();
-        if position.index() >= checkpoint.size() {
-            return Err(LogError::Unwitnessed);
-        }
         ask::receipt(self.view(), position, body, checkpoint)
+    }
+
+    /// The receipts of several entries, each as [`Log::receipt`] makes it, under one checkpoint.
+    ///
+    /// # Errors
+    /// Those of [`Log::receipt`], each for itself.
+    pub fn receipts(&self, wanted: Vec<(&Position, Map<String, Value>)>) -> Vec<Result<Receipt, LogError>> {
+        let checkpoint = self.view().recent().witnessed.clone();
+        ask::receipts(self.view(), wanted, &checkpoint)
     }
 
     /// The proof, as a C2SP `tlog-proof`, that the entry of this index is in the log.

@@ -117,12 +117,14 @@ pub(crate) struct Hashes<'a, S> {
     source: &'a S,
     size: u64,
     tiles: RefCell<HashMap<(u8, u64), Vec<u8>>>,
+    /// What was asked before: the proofs of neighbours share most of their hashes.
+    known: RefCell<HashMap<u64, Hash>>,
     failed: Cell<Option<LogError>>,
 }
 
 impl<'a, S: TileSource> Hashes<'a, S> {
     pub(crate) fn new(source: &'a S, size: u64) -> Self {
-        Self { source, size, tiles: RefCell::default(), failed: Cell::new(None) }
+        Self { source, size, tiles: RefCell::default(), known: RefCell::default(), failed: Cell::new(None) }
     }
 
     /// Runs `question` and gives the source's own error when that is why it failed.
@@ -132,6 +134,18 @@ impl<'a, S: TileSource> Hashes<'a, S> {
     }
 
     fn hash(&self, index: u64) -> Result<Hash, Error> {
+        let known = self.known.borrow().get(&index).copied();
+        match known {
+            Some(hash) => Ok(hash),
+            None => {
+                let hash = self.compute(index)?;
+                self.known.borrow_mut().insert(index, hash);
+                Ok(hash)
+            }
+        }
+    }
+
+    fn compute(&self, index: u64) -> Result<Hash, Error> {
         let least = Tile::from_index(HEIGHT, index);
         let (level, number) = (least.level(), least.level_index());
         // The whole width that the tree of this size has, so that one read serves later questions.

@@ -1,6 +1,7 @@
 //! What a caller sees of the log: append, read, receipts, verification, and the second process.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -280,17 +281,22 @@ fn handles_go_between_threads() {
     both::<yunei_audit::Recorded<u8>>();
 }
 
-fn copy(from: &Path, to: &Path) {
+/// Copies a folder; whether nothing was added, renamed or removed in it meanwhile.
+fn copy(from: &Path, to: &Path) -> bool {
+    let names = || fs::read_dir(from).unwrap().map(|item| item.unwrap().path()).collect::<BTreeSet<_>>();
     fs::create_dir_all(to).unwrap();
-    for item in fs::read_dir(from).unwrap() {
-        let item = item.unwrap();
-        let target = to.join(item.file_name());
-        if item.path().is_dir() {
-            copy(&item.path(), &target);
-        } else if fs::copy(item.path(), target).is_err() {
-            // The publisher renames what it writes while we read.
-            assert!(item.file_name().to_string_lossy().ends_with(".new"));
-        }
+    let before = names();
+    let whole = before.iter().all(|item| {
+        let target = to.join(item.file_name().unwrap());
+        if item.is_dir() { copy(item, &target) } else { fs::copy(item, target).is_ok() }
+    });
+    whole && names() == before
+}
+
+/// The files of a log as a killed process would leave them. Its publisher may be at work: only a copy of one moment counts.
+fn left_behind(from: &Path, to: &Path) {
+    while !copy(from, to) {
+        fs::remove_dir_all(to).unwrap();
     }
 }
 
@@ -311,7 +317,7 @@ fn the_halves_of_the_journal_bridge_each_other_wherever_the_power_goes() {
         }
         // What a killed process leaves: the files as they are, whatever the publisher was about to do.
         let left = home.path().join(format!("left{round}"));
-        copy(&home.path().join("log"), &left);
+        left_behind(&home.path().join("log"), &left);
         let reopened = Log::open(&left, key()).unwrap();
         assert_eq!(reopened.size(), (round + 1) * 60);
         assert_eq!(reopened.entry(round * 60 + 59).unwrap(), long(round * 60 + 59));
@@ -319,6 +325,29 @@ fn the_halves_of_the_journal_bridge_each_other_wherever_the_power_goes() {
         drop(reopened);
         assert_eq!(verify(&left).unwrap().size(), (round + 1) * 60 + 1);
         fs::remove_dir_all(left).unwrap();
+    }
+}
+
+#[test]
+fn receipts_that_are_made_together_are_those_that_are_made_one_by_one() {
+    let (_home, _dir, log) = new_log();
+    let body = |n: u64| map(json!({ "n": n }));
+    let entry =
+        |n: u64| Entry::new("k", 9, map(json!({ "n": n, "receipt": receipt_digest(&body(n)).unwrap() }))).unwrap();
+    let recorded: Vec<_> =
+        log.record_all((0..600).map(|n| (entry(n), n)).collect()).into_iter().map(Result::unwrap).collect();
+    let mut wanted: Vec<_> = recorded.iter().map(|r| (r.position(), body(*r.get()))).collect();
+    // One whose body is another one fails alone.
+    wanted[17].1 = body(18);
+    for (receipt, recorded) in log.receipts(wanted).into_iter().zip(&recorded) {
+        match recorded.get() {
+            17 => assert_eq!(receipt.unwrap_err().code(), "audit/receipt-body"),
+            n => {
+                let receipt = receipt.unwrap();
+                assert_eq!(receipt.to_string(), log.receipt(recorded.position(), body(*n)).unwrap().to_string());
+                receipt.verify(&key().verifying_key()).unwrap();
+            }
+        }
     }
 }
 

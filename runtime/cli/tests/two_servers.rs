@@ -76,6 +76,7 @@ impl Drop for Ends<'_> {
     }
 }
 
+#[allow(clippy::print_stderr, reason = "a test that does not run says so")]
 fn needs_server() -> bool {
     let there = std::env::var("YUNEI_TEST_POSTGRES").is_ok();
     if !there {

@@ -57,11 +57,15 @@ fn record(batch: Vec<Job>) {
     let Some(log) = batch.first().map(|job| job.log.clone()) else { return };
     let (entries, rest): (Vec<_>, Vec<_>) =
         batch.into_iter().map(|job| ((job.entry, job.answer), (job.body, job.tell))).unzip();
-    for (recorded, (body, tell)) in log.record_all(entries).into_iter().zip(rest) {
-        let proven = recorded.and_then(|recorded| {
-            let receipt = log.receipt(recorded.position(), body)?;
-            Ok((recorded, receipt))
-        });
+    let (mut wanted, mut tells) = (Vec::new(), Vec::new());
+    let recorded = log.record_all(entries);
+    for (recorded, (body, tell)) in recorded.iter().zip(rest) {
+        wanted.extend(recorded.as_ref().ok().map(|recorded| (recorded.position(), body)));
+        tells.push(tell);
+    }
+    let mut receipts = log.receipts(wanted).into_iter();
+    for (recorded, tell) in recorded.into_iter().zip(tells) {
+        let proven = recorded.and_then(|recorded| Ok((recorded, receipts.next().unwrap_or(Err(LogError::Stopped))?)));
         // Whoever is gone is not told; the permit that went with it closes the verification.
         let _ = tell.send(proven);
     }
