@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "common/spoil.rs"]
+mod spoil;
 
 use common::World;
 use datafusion::arrow::array::AsArray;
@@ -146,16 +148,12 @@ async fn leaks_are_refused_with_their_reasons() {
 /// A crash between a release and its receipt: the question was answered and paid, and its answer is given again, free.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_without_a_receipt_is_not_paid_twice() {
-    use sqlx::Connection;
     let world = World::new(60).await;
     world
         .approve("n", &World::product_text("n", "SELECT COUNT(*) AS n FROM people", ""), "operator", &["research"])
         .await;
     let first = world.run("n", &[], "research").await.unwrap();
-    sqlx::any::install_default_drivers();
-    let store = format!("sqlite:{}", world.folder.path().join("home/store.sqlite").display());
-    let mut store = sqlx::AnyConnection::connect(&store).await.unwrap();
-    sqlx::query("UPDATE releases SET receipt = NULL").execute(&mut store).await.unwrap();
+    spoil::spoil_store(&world.folder.path().join("home"), "UPDATE releases SET receipt = NULL").await;
     let again = world.run("n", &[], "research").await.unwrap();
     assert!(again.repeated && again.epsilon == 0.0);
     assert_eq!(again.run, first.run);

@@ -26,15 +26,26 @@ pub fn clock() -> Clock {
 /// An empty database for a home, where `YUNEI_TEST_POSTGRES` names a server (see `conformance/postgres.sh`).
 pub fn database(home: &Path) -> Option<StoreUrl> {
     let server = std::env::var("YUNEI_TEST_POSTGRES").ok()?;
-    let name = format!("home_{}", home.to_string_lossy().bytes().map(|b| format!("{b:02x}")).collect::<String>());
-    // The server cuts longer names; the end is what differs.
-    let name = format!("home_{}", &name[name.len().saturating_sub(40)..]);
-    let made = format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'");
+    let made = format!("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'", database_name(home));
     let made = std::process::Command::new("psql").args([&server, "-qXc", &made]).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    Some(StoreUrl::parse(&store_address(home)).unwrap())
+}
+
+fn database_name(home: &Path) -> String {
+    let name: String = home.to_string_lossy().bytes().map(|b| format!("{b:02x}")).collect();
+    // The server cuts longer names; the end is what differs.
+    format!("home_{}", &name[name.len().saturating_sub(40)..])
+}
+
+/// Where the store of a home is, for tests that look into it or spoil it.
+pub fn store_address(home: &Path) -> String {
+    let Ok(server) = std::env::var("YUNEI_TEST_POSTGRES") else {
+        return format!("sqlite:{}", home.join("store.sqlite").display());
+    };
     let (address, parameters) = server.split_once('?').map_or((server.as_str(), ""), |(a, p)| (a, p));
-    let address = format!("{}/{name}?{parameters}", address.rsplit_once('/').unwrap().0);
-    Some(StoreUrl::parse(address.trim_end_matches('?')).unwrap())
+    let address = format!("{}/{}?{parameters}", address.rsplit_once('/').unwrap().0, database_name(home));
+    address.trim_end_matches('?').to_owned()
 }
 
 /// Makes a domain: its store is a file in the home, or a database where the tests run against a server.

@@ -110,15 +110,10 @@ async fn another_subject_question_or_file_is_named_and_nothing_is_looked_up() {
     assert!(replay(&town, &run, &asked).await.identical);
 
     // The kept answer turned round: its digest is the one in the log no more.
-    use sqlx::ConnectOptions;
     let Town { folder, domain, now, signer } = town;
     domain.close().await;
-    let store = folder.path().join("home/store.sqlite");
-    let mut connection = sqlx::sqlite::SqliteConnectOptions::new().filename(store).connect().await.unwrap();
-    let statement =
-        "UPDATE verifications SET body = replace(body, '\"outcome\":\"match\"', '\"outcome\":\"no_match\"')";
-    sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
-    drop(connection);
+    let change = "UPDATE verifications SET body = replace(body, '\"outcome\":\"match\"', '\"outcome\":\"no_match\"')";
+    crate::spoil::spoil_store(&folder.path().join("home"), change).await;
     let domain = Domain::open(&folder.path().join("home"), clock(&now)).await.unwrap();
     let town = Town { folder, domain, now, signer };
     assert_eq!(replay(&town, &run, &asked).await.first_difference().unwrap().step, Step::Receipt);

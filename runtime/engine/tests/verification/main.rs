@@ -9,5 +9,7 @@ mod consents;
 mod credentials;
 mod enumeration;
 mod kill;
+#[path = "../common/spoil.rs"]
+mod spoil;
 mod town;
 mod way;
