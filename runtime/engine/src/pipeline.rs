@@ -187,6 +187,30 @@ pub(crate) async fn authorise_use(
     institution: &str,
     purpose: &str,
 ) -> Result<(Authorised, Option<String>), DomainError> {
+    authorise_under(domain, record, product, action, institution, purpose, true).await
+}
+
+/// Authorises that an answer which is recorded is told once more: as its use would be, but that it uses nothing up.
+pub(crate) async fn authorise_repeat(
+    domain: &Domain,
+    record: &registry::Product,
+    product: &Product,
+    action: Action,
+    institution: &str,
+    purpose: &str,
+) -> Result<(), DomainError> {
+    authorise_under(domain, record, product, action, institution, purpose, false).await.map(drop)
+}
+
+async fn authorise_under(
+    domain: &Domain,
+    record: &registry::Product,
+    product: &Product,
+    action: Action,
+    institution: &str,
+    purpose: &str,
+    uses: bool,
+) -> Result<(Authorised, Option<String>), DomainError> {
     let institution = domain.institution(institution).await?;
     let behind = domain.states_behind(record, product).await?;
     let grants = domain.store.grants_of(&institution.id, product.id()).await?;
@@ -201,7 +225,7 @@ pub(crate) async fn authorise_use(
             from_millis: g.from_millis,
             until_millis: g.until_millis,
             state: g.state,
-            runs_left: g.max_runs.map(|most| most.saturating_sub(g.used_runs)),
+            runs_left: g.max_runs.filter(|_| uses).map(|most| most.saturating_sub(g.used_runs)),
             agreed: domain.is_agreed(*agreement),
         })
         .collect();

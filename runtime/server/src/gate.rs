@@ -137,6 +137,7 @@ async fn enter(app: &Arc<App>, route: &'static Route, mut request: Request<Body>
             }
             None
         }
+        // Over a picture of the registry, for the charge asks again; what is told without one asks `may_repeat`.
         Access::Needs(Action::Verify) => {
             let shown = Credential::read(bearer(request.headers())?, connection.and_then(|c| c.certificate))?;
             let caller = app.domain.admit_verifier(&shown).await?;

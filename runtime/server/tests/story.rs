@@ -138,6 +138,21 @@ async fn the_same_key_and_request_are_done_once() {
     assert_eq!(second.header("idempotent-replayed"), Some("true"));
     let product = yunei_engine::registry::Subject::Product("lives-in".to_owned());
     assert_eq!(house.domain.releases_on("authority", &product).await.unwrap().len(), 1, "answered once");
+
+    // The kept answer is told to nobody who may not ask any more: a product that is suspended, a token that is revoked.
+    let authority = house.authority();
+    for (action, status) in [("suspend", 403), ("resume", 200)] {
+        let change = json!({ "action": action, "reason": "复核" });
+        let _: Value = authority.post("/v1/products/lives-in/state", &change).await.unwrap();
+        assert_eq!(post(&business, "/v1/verifications", &ask, &headers).await.status, status, "{action}");
+    }
+    let who: Value = business.get("/v1/whoami").await.unwrap();
+    house.domain.revoke_token("authority", who["token"].as_str().unwrap()).await.unwrap();
+    let reply = post(&business, "/v1/verifications", &ask, &headers).await;
+    assert_eq!(
+        (reply.status, &reply.json::<Value>().unwrap()["refused"][0]["code"]),
+        (401, &json!("credential/revoked"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

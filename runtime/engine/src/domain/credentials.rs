@@ -7,6 +7,7 @@ use super::{Domain, fresh_id};
 use crate::dates::format_instant;
 use crate::error::DomainError;
 use crate::home::random_seed;
+use crate::pipeline::authorise_repeat;
 use crate::registry::{Digest, NewToken, SigningKeyRecord, Token};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -234,6 +235,18 @@ impl Domain {
     /// Those of [`Domain::authenticate`] and [`Domain::admit`].
     pub async fn admit_verifier(&self, shown: &Credential) -> Result<Arc<Caller>, DomainError> {
         self.verifying.admit(self, shown).await
+    }
+
+    /// Whether an answer that was given to a verification may be told once more, to whoever shows this credential. No
+    /// charge stands behind it under which [`Domain::admit_verifier`] would be asked again: so all is asked now, as for
+    /// the question itself, but for uses that are left.
+    ///
+    /// # Errors
+    /// Those of [`Domain::admit_verifier`]; every reason why the product may not be asked now.
+    pub async fn may_repeat(&self, shown: &Credential, product: &str, purpose: &str) -> Result<(), DomainError> {
+        let caller = self.verifying.admit_now(self, shown).await?;
+        let (record, product) = self.product_record(product).await?;
+        authorise_repeat(self, &record, &product, Action::Verify, &caller.institution, purpose).await
     }
 
     /// Looks a credential up in the registry and asks the policies.

@@ -54,7 +54,11 @@ pub(crate) async fn verify(app: Arc<App>, call: Call) -> Answer {
                 kept = Some(id);
             }
             Claim::Other => return Err(other_request()),
-            Claim::Same(first) => return replayed(&app, &first),
+            Claim::Same(first) => {
+                let shown = call.credential.as_ref().ok_or_else(Problem::internal)?;
+                app.domain.may_repeat(shown, &new.product, &new.purpose).await?;
+                return replayed(&app, &first);
+            }
         }
     }
     let answer = answered(&app, &call, new).await;
