@@ -33,16 +33,16 @@ def said(model, feeds, output=-1):
     return np.asarray(out, dtype=np.float64)
 
 
-def answers(out):
+def answers(out, several="class"):
     out = out.reshape(len(out), -1)
     if out.shape[1] == 1:
         return {"score": out[:, 0]}
-    if out.shape[1] == 2:
+    if out.shape[1] == 2 and several == "class":
         return {"score": out[:, 1]}
-    return {f"class_{k}": out[:, k] for k in range(out.shape[1])}
+    return {f"{several}_{k}": out[:, k] for k in range(out.shape[1])}
 
 
-def fitted(estimator, seed, rows, label, columns=6, missing=0.0, names=None):
+def fitted(estimator, seed, rows, label, columns=6, missing=0.0, several="class"):
     rng = np.random.default_rng(seed)
     x = table(rng, 2000, columns, missing).astype(np.float32)
     estimator.fit(x, label(target(x.astype(np.float64)), rng))
@@ -50,7 +50,7 @@ def fitted(estimator, seed, rows, label, columns=6, missing=0.0, names=None):
     model = to_onnx(estimator, x[:1], options={id(estimator): options} if options else None, target_opset={"": 17, "ai.onnx.ml": 3})
     t = table(rng, rows, columns, missing).astype(np.float32)
     out = said(model.SerializeToString(), {"X": t})
-    return model.SerializeToString(), "onnx", [f"X_{i}" for i in range(columns)], t.astype(np.float64), answers(out)
+    return model.SerializeToString(), "onnx", [f"X_{i}" for i in range(columns)], t.astype(np.float64), answers(out, several)
 
 
 def plain(y, rng):

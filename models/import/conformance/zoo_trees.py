@@ -123,6 +123,91 @@ def xgboost_categories(rows=300, rounds=12, depth=5):
     return xgb_bytes(booster), "json", names(6), t, {"score": said}
 
 
+def xgboost_base_score(rows=300):
+    return xgboost_model(11, rows, {"objective": "binary:logistic", "base_score": 0.2, "max_depth": 3}, 10, binary)
+
+
+def xgboost_dart_binary(rows=300):
+    params = {"booster": "dart", "rate_drop": 0.4, "skip_drop": 0.2, "objective": "binary:logistic", "max_depth": 4, "normalize_type": "forest"}
+    return xgboost_model(12, rows, params, 15, binary)
+
+
+def xgboost_dart_classes(rows=300):
+    params = {"booster": "dart", "rate_drop": 0.3, "objective": "multi:softprob", "num_class": 3, "max_depth": 4}
+    return xgboost_model(13, rows, params, 8, three, ext="ubj")
+
+
+def xgboost_forest(rows=300):
+    params = {"objective": "binary:logistic", "num_parallel_tree": 4, "subsample": 0.7, "colsample_bynode": 0.7, "max_depth": 5}
+    return xgboost_model(14, rows, params, 4, binary)
+
+
+def xgboost_gamma(rows=300):
+    return xgboost_model(15, rows, {"objective": "reg:gamma", "max_depth": 4}, 12, positive)
+
+
+def xgboost_tweedie(rows=300):
+    return xgboost_model(16, rows, {"objective": "reg:tweedie", "tweedie_variance_power": 1.4, "max_depth": 4}, 12, positive)
+
+
+def xgboost_logitraw(rows=300):
+    return xgboost_model(17, rows, {"objective": "binary:logitraw", "max_depth": 4}, 10, binary)
+
+
+def xgboost_hinge(rows=300):
+    return xgboost_model(18, rows, {"objective": "binary:hinge", "max_depth": 4}, 10, binary)
+
+
+def xgboost_rank(rows=300):
+    rng = np.random.default_rng(19)
+    x = table(rng, 3000, 6)
+    train = xgb.DMatrix(x, np.clip(np.round(target(x) + 1), 0, 4), qid=np.repeat(np.arange(100), 30))
+    booster = xgb.train({"objective": "rank:ndcg", "max_depth": 4, "nthread": 2}, train, 10)
+    t = table(rng, rows, 6)
+    return xgb_bytes(booster), "json", names(6), t, {"score": booster.predict(xgb.DMatrix(t)).astype(np.float64)}
+
+
+def xgboost_targets(rows=300):
+    rng = np.random.default_rng(20)
+    x = table(rng, 3000, 6)
+    booster = xgb.train({"objective": "reg:squarederror", "max_depth": 4, "nthread": 2}, xgb.DMatrix(x, np.column_stack([target(x), np.nan_to_num(x[:, 1])])), 8)
+    t = table(rng, rows, 6)
+    said = booster.predict(xgb.DMatrix(t)).astype(np.float64)
+    return xgb_bytes(booster), "json", names(6), t, {f"target_{k}": said[:, k] for k in range(2)}
+
+
+def xgboost_quantiles(rows=300):
+    rng = np.random.default_rng(31)
+    x = table(rng, 3000, 6)
+    params = {"objective": "reg:quantileerror", "quantile_alpha": [0.1, 0.5, 0.9], "max_depth": 4, "nthread": 2}
+    booster = xgb.train(params, xgb.QuantileDMatrix(x, target(x)), 8)
+    t = table(rng, rows, 6)
+    said = booster.predict(xgb.DMatrix(t)).astype(np.float64)
+    return xgb_bytes(booster), "json", names(6), t, {f"target_{k}": said[:, k] for k in range(3)}
+
+
+def xgboost_categories_binary(rows=300):
+    """Categories of a data frame, with their names in the file; UBJSON."""
+    import pandas as pd
+
+    rng = np.random.default_rng(32)
+    towns = ["昆明", "dali", "lijiang", "qujing", "baoshan"]
+
+    def draw(n):
+        frame = pd.DataFrame({"x": rng.normal(size=n), "town": pd.Categorical(rng.choice(towns, n), categories=towns)})
+        frame.loc[rng.random(n) < 0.1, "town"] = None
+        return frame
+
+    x = draw(3000)
+    y = ((x["town"] == "dali") + x["x"] > 0.4).astype(float)
+    booster = xgb.train({"objective": "binary:logistic", "max_depth": 4, "max_cat_to_onehot": 2}, xgb.DMatrix(x, y, enable_categorical=True), 10)
+    t = draw(rows)
+    said = booster.predict(xgb.DMatrix(t, enable_categorical=True)).astype(np.float64)
+    codes = t["town"].cat.codes.to_numpy().astype(float)
+    codes[codes < 0] = np.nan
+    return xgb_bytes(booster, "ubj"), "ubj", ["x", "town"], np.column_stack([t["x"].to_numpy().astype(np.float32), codes]), {"score": said}
+
+
 def lightgbm_model(seed, rows, params, rounds, label, columns=6, draw=table, categorical="auto"):
     rng = np.random.default_rng(seed)
     x = draw(rng, 3000, columns)
@@ -183,6 +268,53 @@ def lightgbm_categories(rows=300, rounds=15):
 
 def lightgbm_leafwise(rows=300, rounds=30):
     return lightgbm_model(28, rows, {"objective": "regression", "num_leaves": 63, "max_depth": 8}, rounds, plain)
+
+
+def lightgbm_ova(rows=300):
+    return lightgbm_model(29, rows, {"objective": "multiclassova", "num_class": 3, "num_leaves": 12, "sigmoid": 1.3}, 8, three)
+
+
+def lightgbm_sqrt(rows=300):
+    return lightgbm_model(30, rows, {"objective": "regression", "reg_sqrt": True, "num_leaves": 12}, 12, positive)
+
+
+def lightgbm_poisson(rows=300):
+    return lightgbm_model(33, rows, {"objective": "poisson", "num_leaves": 12}, 12, positive)
+
+
+def lightgbm_tweedie(rows=300):
+    return lightgbm_model(34, rows, {"objective": "tweedie", "num_leaves": 12}, 12, positive)
+
+
+def lightgbm_cross_entropy(rows=300):
+    return lightgbm_model(35, rows, {"objective": "cross_entropy", "num_leaves": 12}, 12, binary)
+
+
+def lightgbm_dart(rows=300):
+    return lightgbm_model(36, rows, {"objective": "binary", "boosting": "dart", "drop_rate": 0.3, "num_leaves": 12}, 15, binary)
+
+
+def lightgbm_quantile(rows=300):
+    return lightgbm_model(37, rows, {"objective": "quantile", "alpha": 0.8, "num_leaves": 12, "extra_trees": True}, 12, plain)
+
+
+def lightgbm_without_missing(rows=300):
+    return lightgbm_model(38, rows, {"objective": "regression", "use_missing": False, "num_leaves": 12}, 12, plain)
+
+
+def lightgbm_categories_binary(rows=300):
+    def draw(rng, n, columns):
+        x = table(rng, n, columns)
+        x[:, 3] = rng.integers(0, 6, n)
+        x[:, 4] = rng.integers(0, 300, n)
+        x[rng.random(n) < 0.1, 4] = np.nan
+        if n != 3000:
+            x[rng.random(n) < 0.05, 3] += 0.7  # no whole number: cut off
+            x[rng.random(n) < 0.05, 4] = -0.4
+        return x
+
+    params = {"objective": "binary", "num_leaves": 20, "min_data_per_group": 5, "max_cat_to_onehot": 8}
+    return lightgbm_model(39, rows, params, 15, binary, draw=draw, categorical=[3, 4])
 
 
 ALL = {name: f for name, f in list(globals().items()) if name.startswith(("xgboost_", "lightgbm_")) and not name.endswith("_model")}

@@ -1,6 +1,6 @@
 //! Runs a model file over rows in the sandbox: `score MODEL ROWS EXPORT ANSWERS [STYLE] [TIMES]`.
 //!
-//! `score MODEL --describe` prints what was understood of the file, as JSON; `score MODEL --into FOLDER` writes module and manifests there.
+//! `score MODEL --describe` prints what was understood of the file, as JSON, or why it is refused (exit 3); `score MODEL --into FOLDER` writes module and manifests there.
 //!
 //! ROWS and ANSWERS are raw little-endian binary64; a row has a value for each column of the file, in the order of the
 //! names in COLUMNS (`MODEL.columns`, one per line). Missing values are NaN. With TIMES the rows are scored so many
@@ -19,8 +19,13 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let bytes = std::fs::read(&args[0]).unwrap();
     if args[1] == "--describe" {
-        let imported = yunei_import::import(&bytes, &Naming::default()).unwrap_or_else(|w| panic!("{}", w[0]));
-        println!("{}", serde_json::to_string(&imported.summary).unwrap());
+        match yunei_import::import(&bytes, &Naming::default()) {
+            Ok(imported) => println!("{}", serde_json::to_string(&imported.summary).unwrap()),
+            Err(wrong) => {
+                println!("{}", serde_json::to_string(&wrong).unwrap());
+                std::process::exit(3);
+            }
+        }
         return;
     }
     if args[1] == "--into" {

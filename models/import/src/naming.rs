@@ -104,6 +104,12 @@ impl Naming {
     /// Applies what was said to the inputs, and finds a name for each.
     pub(crate) fn apply(&self, model: &mut Model) -> Result<Named, Vec<Refusal>> {
         let mut wrong = Vec::new();
+        if model.inputs.is_empty() {
+            return Err(vec![Refusal::malformed(
+                "the answer depends on no column: there is no model in the file",
+                "输出不依赖任何列：文件中没有可用的模型",
+            )]);
+        }
         at_most(model.inputs.len(), limits::FEATURES, "features that the model uses", "模型所用特征数")
             .map_err(|r| vec![r])?;
         if let Some(id) = &self.model.id
@@ -240,6 +246,12 @@ pub(crate) fn drop_unused(model: &mut Model) -> Vec<String> {
         } else {
             unused.push(input.name);
         }
+    }
+    if !used.contains(&true) {
+        model.warnings.push((
+            "no column has an influence on the answer: it is the same for every row".to_owned(),
+            "没有任何列影响输出：每一行的结果相同".to_owned(),
+        ));
     }
     model.inputs = kept;
     model.graph.renumber_inputs(&place);

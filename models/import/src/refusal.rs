@@ -40,6 +40,13 @@ impl Refusal {
         self
     }
 
+    /// The same refusal, its place within a larger one.
+    pub(crate) fn within(mut self, outer: &str) -> Self {
+        let inner = self.place.take().map(|p| format!(", {p}")).unwrap_or_default();
+        self.place = Some(format!("{outer}{inner}"));
+        self
+    }
+
     /// The same refusal at a place that is known better further out.
     pub(crate) fn moved(mut self, place: impl Into<String>) -> Self {
         self.place = Some(place.into());

@@ -196,8 +196,10 @@ impl<'m> Emitter<'m> {
             return Err(Refusal::malformed("trees without a plan", "树未能规划"));
         };
         let width = f.graph.len(id);
+        // Trees without a split ask for nothing.
+        let asked = |f: &Frame<'_>, e: usize| f.needed[id.index()].get(e) == Some(&true);
         let inputs: Vec<Elem> =
-            (0..width).map(|e| if f.needed[id.index()][e] { f.element(id, e) } else { Elem::Const(0.0) }).collect();
+            (0..width).map(|e| if asked(f, e) { f.element(id, e) } else { Elem::Const(0.0) }).collect();
         let needed = f.needed[i].clone();
         let outputs: Vec<u32> = (0..needed.len() as u32).filter(|o| needed[*o as usize]).collect();
         let mut out = vec![Elem::Const(0.0); needed.len()];

@@ -281,6 +281,9 @@ impl Graph {
 
     /// Adds trees; their sums are made in `num`.
     pub fn trees(&mut self, id: Id, ensemble: Ensemble, num: Num) -> Result<Id, Refusal> {
+        if ensemble.trees.is_empty() {
+            return Err(Refusal::malformed("there is no tree that has an answer", "没有任何带输出值的树"));
+        }
         at_most(ensemble.trees.len(), limits::TREES, "trees", "树的数量")?;
         at_most(ensemble.outputs as usize, limits::OUTPUTS, "outputs", "输出数")?;
         let nodes: usize = ensemble.trees.iter().map(|(_, t)| t.nodes().len()).sum();

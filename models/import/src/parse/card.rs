@@ -10,6 +10,8 @@
 //! city,else,-3
 //! ```
 
+use std::collections::BTreeMap;
+
 use super::rules::{Characteristic, Fields, Rule};
 use crate::ir::{Model, Null, Output};
 use crate::limits;
@@ -29,6 +31,13 @@ enum Bin {
     Else,
     Interval { low: f64, low_in: bool, high: f64, high_in: bool },
     Texts(Vec<String>),
+}
+
+/// A bin, its points, and the line that it stands in.
+struct Line {
+    bin: Bin,
+    score: f64,
+    line: u64,
 }
 
 /// Whether the first line is the heading of such a table.
@@ -59,7 +68,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Model, Refusal> {
         .at("line 1"));
     };
     let mut start = 0.0;
-    let mut order: Vec<(String, Vec<(Bin, f64)>)> = Vec::new();
+    let mut order: Vec<(String, Vec<Line>)> = Vec::new();
     for record in reader.records() {
         let record = record.map_err(|e| wrong_line(&e))?;
         let line = record.position().map_or(0, csv::Position::line);
@@ -87,12 +96,12 @@ pub(super) fn read(bytes: &[u8]) -> Result<Model, Refusal> {
         })?;
         match order.iter_mut().find(|(n, _)| n == name) {
             Some((_, bins)) => {
-                bins.push((bin, score));
+                bins.push(Line { bin, score, line });
                 at_most(bins.len(), limits::BINS, "bins", "分箱数")?;
             }
             None => {
                 at_most(order.len() + 1, limits::WIDTH - 1, "characteristics", "特征项数")?;
-                order.push((name.to_owned(), vec![(bin, score)]));
+                order.push((name.to_owned(), vec![Line { bin, score, line }]));
             }
         }
     }
@@ -104,12 +113,86 @@ fn wrong_line(e: &csv::Error) -> Refusal {
     Refusal::malformed("a line cannot be read", "有一行无法读取").at(place)
 }
 
-fn model(start: f64, order: Vec<(String, Vec<(Bin, f64)>)>) -> Result<Model, Refusal> {
+/// What a value could satisfy two bins of a table for is a mistake in it: neither says that it goes first.
+fn apart(name: &str, bins: &[Line]) -> Result<(), Refusal> {
+    let both = |a: &Line, b: &Line| {
+        let (first, second) = (a.line.min(b.line), a.line.max(b.line));
+        Refusal::malformed(
+            format!("two bins of `{}` hold for the same value", quote(name)),
+            format!("`{}` 的两个分箱包含相同取值", quote(name)),
+        )
+        .at(format!("lines {first} and {second}"))
+    };
+    let mut seen: BTreeMap<&str, &Line> = BTreeMap::new();
+    let mut intervals: Vec<(f64, f64, bool, bool, &Line)> = Vec::new();
+    for line in bins {
+        let words: Vec<&str> = match &line.bin {
+            Bin::Missing => vec!["\0missing"],
+            Bin::Else => vec!["\0else"],
+            Bin::Texts(list) => list.iter().map(String::as_str).collect(),
+            Bin::Interval { low, low_in, high, high_in } => {
+                intervals.push((*low, *high, *low_in, *high_in, line));
+                continue;
+            }
+        };
+        for word in words {
+            if let Some(other) = seen.insert(word, line) {
+                return Err(both(other, line));
+            }
+        }
+    }
+    // Of two that begin at one place, the one that has the place itself is first.
+    intervals.sort_by(|a, b| a.0.total_cmp(&b.0).then(b.2.cmp(&a.2)));
+    for pair in intervals.windows(2) {
+        let (a, b) = (&pair[0], &pair[1]);
+        if a.1 > b.0 || (a.1 == b.0 && a.3 && b.2) || (a.0 == b.0 && a.2 == b.2) {
+            return Err(both(a.4, b.4));
+        }
+    }
+    Ok(())
+}
+
+/// Whether some number is in no bin.
+fn leaves_gaps(bins: &[Line]) -> bool {
+    let mut intervals: Vec<(f64, f64, bool, bool)> = bins
+        .iter()
+        .filter_map(|l| match l.bin {
+            Bin::Interval { low, low_in, high, high_in } => Some((low, high, low_in, high_in)),
+            _ => None,
+        })
+        .collect();
+    if intervals.is_empty() || bins.iter().any(|l| l.bin == Bin::Else) {
+        return false;
+    }
+    intervals.sort_by(|a, b| a.0.total_cmp(&b.0).then(b.2.cmp(&a.2)));
+    let ends = intervals[0].0 > f64::NEG_INFINITY || intervals[intervals.len() - 1].1 < f64::INFINITY;
+    ends || intervals.windows(2).any(|p| p[0].1 < p[1].0 || (p[0].1 == p[1].0 && !p[0].3 && !p[1].2))
+}
+
+fn gap_warning(order: &[(String, Vec<Line>)]) -> Vec<(String, String)> {
+    let names: Vec<String> =
+        order.iter().filter(|(_, bins)| leaves_gaps(bins)).map(|(n, _)| format!("`{}`", quote(n))).collect();
+    if names.is_empty() {
+        return Vec::new();
+    }
+    let (shown, more) = (names[..names.len().min(5)].join(", "), if names.len() > 5 { " …" } else { "" });
+    vec![(
+        format!(
+            "the bins of {shown}{more} leave numbers out: for those the model answers with its default; a bin `else` would take them"
+        ),
+        format!("{shown}{more} 的分箱未覆盖全部数值：未覆盖的取值按默认值输出；可增加 `else` 分箱"),
+    )]
+}
+
+fn model(start: f64, mut order: Vec<(String, Vec<Line>)>) -> Result<Model, Refusal> {
     let mut fields = Fields::default();
     let mut characteristics = Vec::new();
-    for (name, bins) in &order {
-        let has_text = bins.iter().any(|(b, _)| matches!(b, Bin::Texts(_)));
-        let has_number = bins.iter().any(|(b, _)| matches!(b, Bin::Interval { .. }));
+    for (name, bins) in &mut order {
+        apart(name, bins)?;
+        // What is left over is what no other bin takes, wherever it stands.
+        bins.sort_by_key(|l| l.bin == Bin::Else);
+        let has_text = bins.iter().any(|l| matches!(l.bin, Bin::Texts(_)));
+        let has_number = bins.iter().any(|l| matches!(l.bin, Bin::Interval { .. }));
         if has_text && has_number {
             return Err(Refusal::malformed(
                 "a feature has bins of numbers and bins of texts",
@@ -118,16 +201,16 @@ fn model(start: f64, order: Vec<(String, Vec<(Bin, f64)>)>) -> Result<Model, Ref
             .at(format!("feature `{}`", quote(name))));
         }
         let mut texts: Vec<String> = Vec::new();
-        for (bin, _) in bins {
-            if let Bin::Texts(list) = bin {
+        for line in bins.iter() {
+            if let Bin::Texts(list) = &line.bin {
                 texts.extend(list.iter().filter(|t| !texts.contains(t)).cloned().collect::<Vec<_>>());
             }
         }
-        let null = if bins.iter().any(|(b, _)| *b == Bin::Missing) { Null::Nan } else { Null::Refused };
+        let null = if bins.iter().any(|l| l.bin == Bin::Missing) { Null::Nan } else { Null::Refused };
         fields.add(name, null, has_text.then_some(texts))?;
         let mut rules: Vec<(Rule, f64)> = Vec::new();
-        for (bin, score) in bins {
-            rules.push((rule(name, bin), *score));
+        for line in bins.iter() {
+            rules.push((rule(name, &line.bin), line.score));
         }
         characteristics.push(Characteristic { name: name.clone(), bins: rules });
     }
@@ -140,7 +223,7 @@ fn model(start: f64, order: Vec<(String, Vec<(Bin, f64)>)>) -> Result<Model, Ref
         inputs: fields.inputs,
         graph: fields.graph,
         outputs,
-        warnings: Vec::new(),
+        warnings: gap_warning(&order),
     })
 }
 
@@ -169,6 +252,12 @@ fn parse_bin(text: &str) -> Option<Bin> {
     }
     if let Some(interval) = interval(text) {
         return Some(interval);
+    }
+    // What is written as an interval is one, or a mistake; a comma tells `[a,b)` from a text in brackets.
+    let bracketed = text.starts_with(['[', '(']) && text.ends_with([']', ')']) && text.contains([',', '，']);
+    let compared = text.starts_with(['<', '≤', '≥']) || (text.starts_with('>') && !text.ends_with('>'));
+    if bracketed || (compared && !text.ends_with('>')) {
+        return None;
     }
     let separator = if text.contains("%,%") { "%,%" } else { "|" };
     Some(Bin::Texts(text.split(separator).map(|t| t.trim().to_owned()).collect()))

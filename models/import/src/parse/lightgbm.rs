@@ -172,7 +172,11 @@ fn link(graph: &mut Graph, sums: Id, objective: &str) -> Result<(Id, &'static st
 
 fn tree(block: &Block<'_>, columns: usize) -> Result<Tree, Refusal> {
     if block.keys.get("is_linear").is_some_and(|v| v.trim() == "1") {
-        return Err(Refusal::unsupported("linear trees are not supported", "不支持线性树").at("is_linear"));
+        return Err(Refusal::unsupported(
+            "linear trees are not supported; train with linear_tree=false",
+            "不支持线性树；请以 linear_tree=false 训练",
+        )
+        .at("is_linear"));
     }
     let leaves: usize = block.number("num_leaves")?;
     at_most(leaves, limits::TREE_NODES / 2, "leaves of one tree", "单棵树的叶节点数")?;

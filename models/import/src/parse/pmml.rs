@@ -12,11 +12,24 @@ pub(super) fn read(bytes: &[u8]) -> Result<Model, Refusal> {
     let text = std::str::from_utf8(bytes).map_err(|e| {
         Refusal::malformed("the file is not UTF-8", "文件不是 UTF-8 编码").at(format!("byte {}", e.valid_up_to()))
     })?;
+    if text.get(..text.len().min(1024)).unwrap_or(text).to_ascii_lowercase().contains("<html") {
+        return Err(Refusal::new(
+            "import/format",
+            "this is a web page (HTML), not a model",
+            "这是网页（HTML），不是模型文件",
+        ));
+    }
+    if text.contains("<!DOCTYPE") {
+        return Err(Refusal::malformed(
+            "the file has a document type declaration (<!DOCTYPE>), which could pull in entities and other files; PMML needs none",
+            "文件含文档类型声明（<!DOCTYPE>），可能引入实体或外部文件；PMML 不需要它",
+        ));
+    }
     nesting(text)?;
     let options = ParsingOptions { allow_dtd: false, nodes_limit: 1_000_000, ..ParsingOptions::default() };
     let document = Document::parse_with_options(text, options).map_err(|e| {
         let at = e.pos();
-        Refusal::malformed("the file is not well-formed XML without a DTD", "文件不是格式良好的 XML（且不得含 DTD）")
+        Refusal::malformed("the file is not well-formed XML", "文件不是格式良好的 XML")
             .at(format!("line {}, column {}", at.row, at.col))
     })?;
     let root = document.root_element();
@@ -28,6 +41,9 @@ pub(super) fn read(bytes: &[u8]) -> Result<Model, Refusal> {
         if let Some(node) = child(card, name).filter(|n| n.has_children()) {
             return Err(unsupported(node));
         }
+    }
+    for (attribute, only) in [("isScorable", "true"), ("functionName", "regression")] {
+        as_usual(card, attribute, &[only])?;
     }
     let mut fields = columns(root, card)?;
     let all = child(card, "Characteristics").ok_or_else(|| missing("Characteristics", card))?;
@@ -54,8 +70,31 @@ pub(super) fn read(bytes: &[u8]) -> Result<Model, Refusal> {
         inputs: fields.inputs,
         graph: fields.graph,
         outputs,
-        warnings: Vec::new(),
+        warnings: reasons(card),
     })
+}
+
+/// Reason codes explain points to a person; the points do not depend on them.
+fn reasons(card: Node<'_, '_>) -> Vec<(String, String)> {
+    let has = card.attribute("useReasonCodes") != Some("false")
+        && card.descendants().any(|n| n.attribute("reasonCode").is_some());
+    let warning = (
+        "the model answers with its points; reason codes are left out".to_owned(),
+        "模型只输出总分，不输出原因代码（reason code）".to_owned(),
+    );
+    has.then_some(warning).into_iter().collect()
+}
+
+/// An attribute that may be absent or have one of some values.
+fn as_usual(node: Node<'_, '_>, name: &str, taken: &[&str]) -> Result<(), Refusal> {
+    match node.attribute(name) {
+        Some(value) if !taken.contains(&value) => Err(Refusal::unsupported(
+            format!("{name} = {} is not supported", quote(value)),
+            format!("不支持 {name} = {}", quote(value)),
+        )
+        .at(place(node))),
+        _ => Ok(()),
+    }
 }
 
 /// How deep elements are nested, before a parser sees them.
@@ -73,7 +112,7 @@ fn nesting(text: &str) -> Result<(), Refusal> {
                 }
             }
         }
-        at_most(depth, limits::NESTING, "nested elements", "元素嵌套层数")?;
+        at_most(depth, limits::NESTING, "nested elements", "元素嵌套层数").map_err(|r| r.at(format!("byte {i}")))?;
     }
     Ok(())
 }
@@ -100,7 +139,14 @@ fn unsupported(node: Node<'_, '_>) -> Refusal {
 fn other_model(root: Node<'_, '_>) -> Refusal {
     let known = ["Header", "DataDictionary", "MiningBuildTask", "Extension"];
     match root.children().find(|n| n.is_element() && !known.contains(&n.tag_name().name())) {
-        Some(node) => unsupported(node),
+        Some(node) => {
+            let name = quote(node.tag_name().name());
+            Refusal::unsupported(
+                format!("PMML of the kind `{name}` is not supported; Scorecard is. Trees and networks can come as ONNX, XGBoost or LightGBM"),
+                format!("不支持 `{name}` 类 PMML 模型，仅支持 Scorecard；树模型与神经网络可用 ONNX、XGBoost 或 LightGBM 格式导入"),
+            )
+            .at(place(node))
+        }
         None => missing("Scorecard", root),
     }
 }
@@ -124,10 +170,23 @@ fn columns(root: Node<'_, '_>, card: Node<'_, '_>) -> Result<Fields, Refusal> {
         if !matches!(used.attribute("usageType"), None | Some("active")) {
             continue;
         }
+        // What stands for values beyond a range, or that the dictionary does not have.
+        as_usual(used, "outliers", &["asIs"])?;
+        as_usual(used, "invalidValueTreatment", &["returnInvalid", "asIs"])?;
         let field = dictionary
             .children()
             .find(|n| n.tag_name().name() == "DataField" && n.attribute("name") == Some(name))
             .ok_or_else(|| missing("DataField", used))?;
+        for value in field.children().filter(|n| n.tag_name().name() == "Value") {
+            // A code that stands for nothing, such as -999; data has NULL for that.
+            if value.attribute("property") == Some("missing") {
+                return Err(Refusal::unsupported(
+                    "a code that stands for a missing value (property = missing) is not supported; the data says NULL for that",
+                    "不支持用代码表示缺失值（property = missing）；数据中以空值（NULL）表示缺失",
+                )
+                .at(place(value)));
+            }
+        }
         let text = field.attribute("dataType") == Some("string");
         let categories = text.then(|| {
             let mut list: Vec<String> = field

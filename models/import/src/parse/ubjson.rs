@@ -11,8 +11,14 @@ pub(super) fn read<'b, T: de::Deserialize<'b>>(bytes: &'b [u8]) -> Result<T, Ref
     let mut reader = Reader { bytes, at: 0, depth: 0 };
     T::deserialize(Any { reader: &mut reader, kind: None }).map_err(|e| {
         Refusal::malformed(
-            format!("this is not XGBoost's UBJSON: {}", quote(&e.0)),
-            "不是有效的 XGBoost UBJSON 模型文件",
+            format!("this is not a model as XGBoost's save_model writes it (UBJSON): {}", quote(&e.0)),
+            match e.0.strip_prefix("missing field ") {
+                Some(field) => format!("不是 XGBoost save_model 写出的 UBJSON 模型：缺少字段 {}", quote(field)),
+                None if reader.at >= bytes.len() || e.0.contains("too early") => {
+                    "UBJSON 文件不完整（提前结束）".to_owned()
+                }
+                None => format!("不是 XGBoost save_model 写出的 UBJSON 模型：{}", quote(&e.0)),
+            },
         )
         .at(format!("byte {}", reader.at))
     })

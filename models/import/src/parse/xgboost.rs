@@ -23,6 +23,8 @@ struct Learner {
     gradient_booster: Booster,
     learner_model_param: Param,
     objective: Objective,
+    #[serde(default)]
+    attributes: std::collections::BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -59,9 +61,14 @@ struct Inner {
 
 #[derive(Deserialize)]
 struct Forest {
+    /// Absent where the booster has none (gblinear), which its name tells.
+    #[serde(default)]
     trees: Vec<RawTree>,
     #[serde(default)]
     tree_info: Vec<i64>,
+    /// How many trees there are before each round, and after the last.
+    #[serde(default)]
+    iteration_indptr: Vec<i64>,
 }
 
 #[derive(Deserialize)]
@@ -118,13 +125,39 @@ impl<'d> Deserialize<'d> for Flag {
 /// Parses the JSON document.
 pub(super) fn json(bytes: &[u8]) -> Result<Model, Refusal> {
     let document: Document = serde_json::from_slice(bytes).map_err(|e| {
-        Refusal::malformed(
-            format!("this is not XGBoost's JSON: {}", reason(&e)),
-            "不是有效的 XGBoost JSON 模型文件".to_owned(),
-        )
-        .at(format!("line {}, column {}", e.line(), e.column()))
+        let place = format!("line {}, column {}", e.line(), e.column());
+        relative(bytes).unwrap_or_else(|| {
+            Refusal::malformed(
+                format!("this is not a model as XGBoost's save_model writes it: {}", reason(&e)),
+                format!("不是 XGBoost save_model 写出的 JSON 模型：{}", reason_zh(&e)),
+            )
+            .at(place)
+        })
     })?;
     model(document)
+}
+
+/// JSON of somebody else's, by a key that nobody else has.
+fn relative(bytes: &[u8]) -> Option<Refusal> {
+    let head = bytes.get(..bytes.len().min(4096)).unwrap_or_default();
+    let has = |word: &[u8]| head.windows(word.len()).any(|w| w == word);
+    if has(b"\"learner\"") {
+        return None;
+    }
+    if has(b"\"oblivious_trees\"") || has(b"\"features_info\"") {
+        return Some(Refusal::unsupported(
+            "this is CatBoost's JSON, which is not supported; models without categories can be exported to ONNX (save_model, format=\"onnx\")",
+            "这是 CatBoost 的 JSON，暂不支持；不含类别特征的模型可导出为 ONNX（save_model，format=\"onnx\"）",
+        ));
+    }
+    (has(b"\"tree_info\"") || has(b"\"num_tree_per_iteration\"")).then(dump_of_lightgbm)
+}
+
+fn dump_of_lightgbm() -> Refusal {
+    Refusal::unsupported(
+        "this is LightGBM's JSON dump (dump_model); save the model as text by save_model",
+        "这是 LightGBM 的 JSON 转储（dump_model）；请用 save_model 保存为文本格式",
+    )
 }
 
 /// Parses the binary document.
@@ -135,7 +168,24 @@ pub(super) fn ubjson(bytes: &[u8]) -> Result<Model, Refusal> {
 /// What is wrong in words without a value of the file; the place is told beside it.
 fn reason(e: &serde_json::Error) -> String {
     let text = e.to_string();
-    quote(text.split(" at line ").next().unwrap_or("malformed"))
+    match text.split(" at line ").next() {
+        Some("expected value") => "a value is expected (NaN and Infinity are none in JSON)".to_owned(),
+        other => quote(other.unwrap_or("malformed")),
+    }
+}
+
+/// The same in Chinese, as far as it is a field that is told; names and kinds stay as they are.
+fn reason_zh(e: &serde_json::Error) -> String {
+    let text = reason(e);
+    if e.is_eof() {
+        return "文件不完整（提前结束）".to_owned();
+    }
+    match text.strip_prefix("missing field ") {
+        Some(field) => format!("缺少字段 {field}"),
+        None if text.contains("NaN") => "JSON 语法错误，此处应为一个值（NaN、Infinity 不是 JSON 的值）".to_owned(),
+        None if e.is_syntax() => format!("JSON 语法错误（{text}）"),
+        None => format!("字段类型不符（{text}）"),
+    }
 }
 
 /// What an objective makes of a sum.
@@ -168,7 +218,8 @@ fn objective(name: &str) -> Result<(Link, Base, &'static str), Refusal> {
         | "rank:ndcg"
         | "rank:map" => (Link::Identity, Base::Plain, "value"),
         "binary:logistic" | "reg:logistic" => (Link::Sigmoid, Base::Logit, "probability"),
-        "binary:logitraw" => (Link::Identity, Base::Logit, "margin"),
+        // Its base score is a margin already.
+        "binary:logitraw" => (Link::Identity, Base::Plain, "margin"),
         "binary:hinge" => (Link::Positive, Base::Plain, "class"),
         "count:poisson" | "reg:gamma" | "reg:tweedie" => (Link::Exp, Base::Log, "value"),
         "multi:softprob" => (Link::Softmax, Base::Plain, "probability"),
@@ -209,10 +260,7 @@ fn model(document: Document) -> Result<Model, Refusal> {
     let mut trees = Vec::with_capacity(forest.trees.len());
     for (i, raw) in forest.trees.iter().enumerate() {
         let weight = weights.get(i).copied().unwrap_or(1.0);
-        let tree = tree(raw, weight, columns).map_err(|r| {
-            let inner = r.place().map(|p| format!(", {p}")).unwrap_or_default();
-            r.moved(format!("tree {i}{inner}"))
-        })?;
+        let tree = tree(raw, weight, columns).map_err(|r| r.within(&format!("tree {i}")))?;
         let group = forest.tree_info.get(i).copied().unwrap_or(0);
         let group = u32::try_from(group).map_err(|_| {
             Refusal::malformed("a tree's class is negative", "树的类别号为负").at(format!("tree_info[{i}]"))
@@ -225,6 +273,7 @@ fn model(document: Document) -> Result<Model, Refusal> {
     let ensemble = Ensemble { trees, outputs: groups as u32, start: starts, end: zero };
     let sums = graph.trees(row, ensemble, Num::F32)?;
     let outputs = outputs(&mut graph, sums, &link, meaning, groups)?;
+    let warnings = stopped_early(&learner.attributes, forest.iteration_indptr.len().saturating_sub(1));
     let version: Vec<String> = document.version.iter().take(3).map(u64::to_string).collect();
     Ok(Model {
         format: "XGBoost",
@@ -232,8 +281,26 @@ fn model(document: Document) -> Result<Model, Refusal> {
         inputs,
         graph,
         outputs,
-        warnings: Vec::new(),
+        warnings,
     })
+}
+
+/// All rounds count, as for `Booster.predict`; XGBoost's interface for scikit-learn leaves out those after the best one.
+fn stopped_early(attributes: &std::collections::BTreeMap<String, String>, rounds: usize) -> Vec<(String, String)> {
+    let best = attributes.get("best_iteration").and_then(|s| s.parse::<usize>().ok());
+    let Some(used) = best.and_then(|b| b.checked_add(1)).filter(|used| *used < rounds) else {
+        return Vec::new();
+    };
+    vec![(
+        format!(
+            "training stopped early: all {rounds} rounds are imported, as Booster.predict uses them; XGBClassifier and XGBRegressor use the \
+             first {used} only. For those, save booster[:{used}]"
+        ),
+        format!(
+            "训练提前停止：已导入全部 {rounds} 轮（与 Booster.predict 一致）；XGBClassifier、XGBRegressor 只用前 {used} 轮。\
+             若需后者，请保存 booster[:{used}]"
+        ),
+    )]
 }
 
 fn booster(booster: Booster) -> Result<(Forest, Vec<f32>), Refusal> {
@@ -317,8 +384,8 @@ fn outputs(
 fn tree(raw: &RawTree, weight: f32, columns: usize) -> Result<Tree, Refusal> {
     if !matches!(raw.tree_param.size_leaf_vector.as_str(), "" | "0" | "1") {
         return Err(Refusal::unsupported(
-            "trees with a vector in each leaf (multi_output_tree) are not supported",
-            "不支持叶节点为向量的树（multi_output_tree）",
+            "trees with a vector in each leaf are not supported; train with multi_strategy=\"one_output_per_tree\"",
+            "不支持叶节点为向量的树；请以 multi_strategy=\"one_output_per_tree\" 训练",
         )
         .at("tree_param.size_leaf_vector"));
     }

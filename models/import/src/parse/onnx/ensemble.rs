@@ -13,6 +13,8 @@ use crate::ir::{Binary, Ensemble, Id, Missing, Node, Num, Split, Test, Tree, Una
 use crate::limits;
 use crate::refusal::{Refusal, at_most, quote};
 
+const NOT_EQUAL: &str = "BRANCH_NEQ";
+
 /// A leaf's weights: output and number.
 type Weights = Vec<(u32, f64)>;
 
@@ -28,7 +30,7 @@ fn trees(raw: &[Raw], roots: &[u32], outputs: u32) -> Result<Vec<(u32, Tree)>, R
     let mut out = Vec::new();
     let mut total = 0_usize;
     for (number, &root) in roots.iter().enumerate() {
-        let own = reached(raw, root)?;
+        let own = reached(raw, root).map_err(|r| r.within(&format!("tree {number}")))?;
         let mut spoken: Vec<u32> = Vec::new();
         for id in &own {
             if let Raw::Leaf(weights) = &raw[*id as usize] {
@@ -45,10 +47,7 @@ fn trees(raw: &[Raw], roots: &[u32], outputs: u32) -> Result<Vec<(u32, Tree)>, R
             let nodes: Vec<Node> = own.iter().map(|id| node(&raw[*id as usize], output, &place)).collect();
             total += nodes.len();
             at_most(total, limits::NODES, "nodes of all trees", "全部树的节点总数")?;
-            let tree = Tree::new(&nodes, 0).map_err(|r| {
-                let inner = r.place().map(|p| format!(", {p}")).unwrap_or_default();
-                r.moved(format!("tree {number}{inner}"))
-            })?;
+            let tree = Tree::new(&nodes, 0).map_err(|r| r.within(&format!("tree {number}")))?;
             out.push((output, tree));
         }
     }
@@ -58,8 +57,15 @@ fn trees(raw: &[Raw], roots: &[u32], outputs: u32) -> Result<Vec<(u32, Tree)>, R
 /// The nodes below a root, the root first.
 fn reached(raw: &[Raw], root: u32) -> Result<Vec<u32>, Refusal> {
     let mut own = Vec::new();
+    let mut seen = std::collections::HashSet::new();
     let mut todo = vec![root];
     while let Some(id) = todo.pop() {
+        if !seen.insert(id) {
+            return Err(broken(
+                "a node is reached twice: what has a circle is no tree",
+                "有节点被重复引用：含环的不是树",
+            ));
+        }
         at_most(own.len() + 1, limits::TREE_NODES, "nodes of one tree", "单棵树的节点数")?;
         match raw.get(id as usize) {
             None => return Err(broken("a node does not exist", "节点不存在")),
@@ -95,7 +101,7 @@ fn test(mode: &str, value: f64, num: Num) -> Result<(Test, bool), Refusal> {
         "BRANCH_GTE" => (Test::Below(value), true),
         "BRANCH_GT" => (Test::Below(above(value)), true),
         "BRANCH_EQ" => (Test::Equal(value), false),
-        "BRANCH_NEQ" => (Test::Equal(value), true),
+        NOT_EQUAL => (Test::Equal(value), true),
         other => {
             return Err(Refusal::unsupported(
                 format!("the mode `{}` is not supported", quote(other)),
@@ -107,7 +113,8 @@ fn test(mode: &str, value: f64, num: Num) -> Result<(Test, bool), Refusal> {
 
 impl Walk {
     /// The attributes of ai.onnx.ml 1 and 3: parallel lists of nodes and weights.
-    fn listed(&self, a: &Attributes<'_>, who: &str, outputs: u32, num: Num) -> Result<Vec<(u32, Tree)>, Refusal> {
+    fn listed(&self, a: &Attributes<'_>, who: &str, outputs: u32, x: Id) -> Result<(Vec<(u32, Tree)>, usize), Refusal> {
+        let (num, width) = (self.graph.num(x), self.graph.len(x));
         let (ids, tree_ids) = (a.ints("nodes_nodeids"), a.ints("nodes_treeids"));
         let (features, modes) = (a.ints("nodes_featureids"), a.texts("nodes_modes"));
         let (yes, no) = (a.ints("nodes_truenodeids"), a.ints("nodes_falsenodeids"));
@@ -118,11 +125,12 @@ impl Walk {
         if n == 0 || lengths.iter().any(|l| *l != n) || !(missing.is_empty() || missing.len() == n) {
             return Err(broken("the lists of nodes differ in length", "节点列表长度不一致"));
         }
+        let at = |i: usize| format!("tree {}, node {}", tree_ids[i], ids[i]);
         let mut place: BTreeMap<(i64, i64), u32> = BTreeMap::new();
         let mut roots: BTreeMap<i64, u32> = BTreeMap::new();
         for i in 0..n {
             if place.insert((tree_ids[i], ids[i]), i as u32).is_some() {
-                return Err(broken("a node stands twice", "节点重复"));
+                return Err(broken("a node stands twice", "节点重复").at(at(i)));
             }
             // The first node of a tree is its root.
             roots.entry(tree_ids[i]).or_insert(i as u32);
@@ -136,10 +144,14 @@ impl Walk {
             return Err(broken("the lists of weights differ in length", "权重列表长度不一致"));
         }
         for i in 0..m {
-            let at = place.get(&(leaf_trees[i], leaf_nodes[i]));
-            let at = at.ok_or_else(|| broken("a weight is of a node that does not exist", "权重引用了不存在的节点"))?;
-            let output = u32::try_from(leaf_outputs[i]).map_err(|_| broken("an output is negative", "输出号为负"))?;
-            weights[*at as usize].push((output, leaf_weights[i]));
+            let where_ = || format!("tree {}, node {}", leaf_trees[i], leaf_nodes[i]);
+            let node = place.get(&(leaf_trees[i], leaf_nodes[i]));
+            let node = node.ok_or_else(|| {
+                broken("a weight is of a node that does not exist", "权重引用了不存在的节点").at(where_())
+            })?;
+            let output = u32::try_from(leaf_outputs[i])
+                .map_err(|_| broken("an output is negative", "输出号为负").at(where_()))?;
+            weights[*node as usize].push((output, leaf_weights[i]));
         }
         let mut raw = Vec::with_capacity(n);
         for i in 0..n {
@@ -147,13 +159,20 @@ impl Walk {
                 raw.push(Raw::Leaf(std::mem::take(&mut weights[i])));
                 continue;
             }
-            let child = |id: i64| place.get(&(tree_ids[i], id)).copied().unwrap_or(u32::MAX);
-            let (test, swap) = test(&modes[i], values[i], num)?;
-            let feature = u32::try_from(features[i]).map_err(|_| broken("a feature is negative", "特征号为负"))?;
-            let missing_true = missing.get(i) == Some(&1);
-            raw.push(Raw::Split { feature, test, swap, missing_true, yes: child(yes[i]), no: child(no[i]) });
+            let child = |id: i64| {
+                let found = place.get(&(tree_ids[i], id)).copied();
+                found.ok_or_else(|| {
+                    broken(&format!("its child {id} does not exist"), &format!("其子节点 {id} 不存在")).at(at(i))
+                })
+            };
+            let (test, swap) = test(&modes[i], values[i], num).map_err(|r| r.at(at(i)))?;
+            let feature = feature(features[i], width).map_err(|r| r.at(at(i)))?;
+            // A NaN differs from every number.
+            let missing_true = missing.get(i) == Some(&1) || modes[i] == NOT_EQUAL;
+            raw.push(Raw::Split { feature, test, swap, missing_true, yes: child(yes[i])?, no: child(no[i])? });
         }
-        trees(&raw, &roots.into_values().collect::<Vec<u32>>(), outputs)
+        let roots: Vec<u32> = roots.into_values().collect();
+        Ok((trees(&raw, &roots, outputs)?, roots.len()))
     }
 
     /// The input of trees, in the arithmetic that they compare in.
@@ -170,7 +189,7 @@ impl Walk {
         x: Id,
         trees: Vec<(u32, Tree)>,
         mut base: Vec<f64>,
-        aggregate: &str,
+        (aggregate, count): (&str, usize),
         outputs: u32,
         num: Num,
     ) -> Result<Id, Refusal> {
@@ -179,14 +198,13 @@ impl Walk {
             return Err(broken("there is not one base value per output", "基准值数与输出数不一致"));
         }
         base.resize(n, 0.0);
-        let count = trees.iter().filter(|(o, _)| *o == trees[0].0).count();
         let average = match aggregate {
             "SUM" | "1" => false,
             "AVERAGE" | "0" => true,
             other => {
                 return Err(Refusal::unsupported(
-                    format!("aggregate_function = {} is not supported", quote(other)),
-                    format!("不支持 aggregate_function = {}", quote(other)),
+                    format!("`aggregate_function` = {} is not supported; SUM and AVERAGE are", quote(other)),
+                    format!("不支持 `aggregate_function` = {}，仅支持 SUM 与 AVERAGE", quote(other)),
                 ));
             }
         };
@@ -204,8 +222,10 @@ impl Walk {
     pub(super) fn tree_regressor(&mut self, node: &proto::Node, a: &Attributes<'_>) -> Result<Vec<Val>, Refusal> {
         let (x, num) = self.tree_input(node, a.is_double("nodes_values"))?;
         let outputs = count(a.int("n_targets", 1))?;
-        let trees = self.listed(a, "target", outputs, num)?;
-        let sums = self.sums(x, trees, a.floats("base_values"), &a.text("aggregate_function", "SUM"), outputs, num)?;
+        let (trees, count) = self.listed(a, "target", outputs, x)?;
+        let aggregate = a.text("aggregate_function", "SUM");
+        let sums = self.sums(x, trees, a.floats("base_values"), (&aggregate, count), outputs, num)?;
+        single_target(outputs, &a.text("post_transform", "NONE"))?;
         let out = transform(self, sums, a)?;
         Ok(vec![Val::Row(out)])
     }
@@ -218,8 +238,8 @@ impl Walk {
         let base = a.floats("base_values");
         let one_class = classes == 2 && ids.windows(2).all(|w| w[0] == w[1]);
         if !one_class {
-            let trees = self.listed(a, "class", classes, num)?;
-            let sums = self.sums(x, trees, base, "SUM", classes, num)?;
+            let (trees, count) = self.listed(a, "class", classes, x)?;
+            let sums = self.sums(x, trees, base, ("SUM", count), classes, num)?;
             let out = transform(self, sums, a)?;
             self.probabilities.push(out);
             let label = self.graph.arg_max(out)?;
@@ -227,14 +247,14 @@ impl Walk {
         }
         // Two classes and weights of one: the other class is what is left.
         let at = count(ids.first().copied().unwrap_or(0) + 1)?;
-        let trees = self.listed(a, "class", at, num)?;
+        let (trees, count) = self.listed(a, "class", at, x)?;
         let trees: Vec<(u32, Tree)> = trees.into_iter().map(|(_, t)| (0, t)).collect();
         let base = match base.as_slice() {
             [] => vec![0.0],
             [b] | [_, b] => vec![*b],
             _ => return Err(broken("there are more base values than classes", "基准值数多于类别数")),
         };
-        let sum = self.sums(x, trees, base, "SUM", 1, num)?;
+        let sum = self.sums(x, trees, base, ("SUM", count), 1, num)?;
         let positive = weights.iter().all(|w| *w >= 0.0);
         let post = a.text("post_transform", "NONE");
         let pair = if positive && post != "LOGISTIC" {
@@ -286,12 +306,12 @@ impl Walk {
                 let mode = MODES.get(modes[i] as usize).copied().unwrap_or("unknown");
                 test(mode, splits[i], num)?
             };
-            let feature = u32::try_from(features[i]).map_err(|_| broken("a feature is negative", "特征号为负"))?;
+            let feature = feature(features[i], self.graph.len(x)).map_err(|r| r.at(format!("node {i}")))?;
             raw.push(Raw::Split {
                 feature,
                 test,
                 swap,
-                missing_true: missing.get(i) == Some(&1),
+                missing_true: missing.get(i) == Some(&1) || modes[i] == 5.0,
                 yes: child(yes[i], yes_leaf[i])?,
                 no: child(no[i], no_leaf[i])?,
             });
@@ -307,7 +327,8 @@ impl Walk {
             .collect::<Result<Vec<u32>, _>>()?;
         let trees = trees(&raw, &roots, outputs)?;
         let aggregate = a.int("aggregate_function", 1).to_string();
-        let sums = self.sums(x, trees, Vec::new(), &aggregate, outputs, num)?;
+        let sums = self.sums(x, trees, Vec::new(), (&aggregate, roots.len()), outputs, num)?;
+        single_target(outputs, if a.int("post_transform", 0) == 0 { "NONE" } else { "LOGISTIC or another" })?;
         let post = match a.int("post_transform", 0) {
             0 => sums,
             1 => self.graph.unary(Unary::Logistic, sums)?,
@@ -316,6 +337,34 @@ impl Walk {
         };
         Ok(vec![Val::Row(post)])
     }
+}
+
+/// What is made of the sum of a single target is not the same everywhere.
+fn single_target(outputs: u32, post: &str) -> Result<(), Refusal> {
+    if outputs > 1 || post == "NONE" {
+        return Ok(());
+    }
+    Err(Refusal::unsupported(
+        format!(
+            "`post_transform` = {} of one target is not supported: the standard asks for it, and ONNX Runtime leaves it out; \
+             an operator of its own (Sigmoid) behind the trees says what is meant",
+            quote(post)
+        ),
+        format!(
+            "不支持单目标的 `post_transform` = {}：标准要求执行，而 ONNX Runtime 会忽略；请在树之后另加算子（如 Sigmoid）明确含义",
+            quote(post)
+        ),
+    ))
+}
+
+/// A column that is asked for.
+fn feature(id: i64, width: usize) -> Result<u32, Refusal> {
+    u32::try_from(id).ok().filter(|f| (*f as usize) < width).ok_or_else(|| {
+        broken(
+            &format!("it asks for column {id} of an input of {width}"),
+            &format!("其引用第 {id} 列，而输入只有 {width} 列"),
+        )
+    })
 }
 
 /// A count of outputs.

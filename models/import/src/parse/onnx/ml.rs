@@ -31,7 +31,7 @@ impl Walk {
             "Normalizer" => Val::Row(self.normalizer(node, a)?),
             "Imputer" => Val::Row(self.imputer(node, a)?),
             "OneHotEncoder" => Val::Row(self.one_hot(node, a)?),
-            "LabelEncoder" => self.label_encoder(node)?,
+            "LabelEncoder" => self.label_encoder(node, a)?,
             "FeatureVectorizer" => {
                 let parts = (0..node.input.len()).map(|i| self.float_row(node, i)).collect::<Result<Vec<Id>, _>>()?;
                 Val::Row(self.graph.concat(&parts)?)
@@ -108,6 +108,8 @@ impl Walk {
     fn linear_classifier(&mut self, node: &proto::Node, a: &Attributes<'_>) -> Result<Vec<Val>, Refusal> {
         let x = self.float_row(node, 0)?;
         let classes = self.class_labels(a)? as usize;
+        // Whether one class was learnt against each other: post_transform says what that comes to.
+        a.pass(&["multi_class"]);
         let coefficients = a.floats("coefficients");
         let scores = coefficients.len() / self.graph.len(x).max(1);
         at_most(scores, limits::OUTPUTS, "classes", "类别数")?;
@@ -136,6 +138,8 @@ impl Walk {
         if kernel != "LINEAR" {
             return a.refuse("kernel_type", &kernel);
         }
+        // Parameters of other kernels, and counts that the lists of vectors have themselves.
+        a.pass(&["kernel_params", "n_supports", "vectors_per_class"]);
         let width = self.graph.len(x);
         let (coefficients, vectors) = (a.floats("coefficients"), a.floats("support_vectors"));
         let rho = a.floats("rho").first().copied().unwrap_or(0.0);
@@ -164,6 +168,10 @@ impl Walk {
         let classes = self.class_labels(a)?;
         if classes != 2 {
             return a.refuse("classlabels", &format!("{classes} classes"));
+        }
+        let post = a.text("post_transform", "NONE");
+        if post != "NONE" {
+            return a.refuse("post_transform", &post);
         }
         let (slope, offset) = (a.floats("prob_a"), a.floats("prob_b"));
         let score = self.kernel(x, a)?;
@@ -309,8 +317,7 @@ impl Walk {
     }
 
     /// A list from keys to numbers. Texts become numbers; a list from numbers to texts names labels.
-    fn label_encoder(&mut self, node: &proto::Node) -> Result<Val, Refusal> {
-        let a = &Attributes::new(&node.attribute);
+    fn label_encoder(&mut self, node: &proto::Node, a: &Attributes<'_>) -> Result<Val, Refusal> {
         let keys: Vec<f64> = a.ints("keys_int64s").iter().map(|k| *k as f64).chain(a.floats("keys_floats")).collect();
         let values: Vec<f64> =
             a.ints("values_int64s").iter().map(|k| *k as f64).chain(a.floats("values_floats")).collect();
@@ -319,8 +326,13 @@ impl Walk {
         } else {
             a.int("default_int64", -1) as f64
         };
+        a.pass(&["default_string", "default_float", "default_int64"]);
         let x = match self.val(node, 0)? {
-            label @ Val::Label(_) => return Ok(label),
+            label @ Val::Label(_) => {
+                // It names the classes; which one it is stays the same.
+                a.pass(&["keys_strings", "values_strings", "classes_strings"]);
+                return Ok(label);
+            }
             Val::Texts(inputs) if inputs.len() == 1 => {
                 let keys = self.codes(inputs[0], &a.texts("keys_strings"))?;
                 let id = self.input_id(inputs[0]);
@@ -332,12 +344,16 @@ impl Walk {
     }
 
     fn lookup(&mut self, x: Id, keys: &[f64], values: &[f64], default: f64) -> Result<Val, Refusal> {
-        if keys.len() != values.len() || self.graph.len(x) != 1 {
-            return Err(Refusal::unsupported("this kind of list is not supported", "不支持此类映射表"));
+        if keys.is_empty() || keys.len() != values.len() || self.graph.len(x) != 1 {
+            return Err(Refusal::unsupported(
+                "a list is supported from texts or numbers to numbers, of one column",
+                "仅支持对单列、由文本或数值到数值的映射表",
+            ));
         }
         let num = self.graph.num(x);
         let mut out = self.graph.constant(vec![default], num)?;
-        for (key, value) in keys.iter().zip(values) {
+        // Of a key that stands twice, the first value counts.
+        for (key, value) in keys.iter().zip(values).rev() {
             let (key, value) = (self.graph.constant(vec![*key], num)?, self.graph.constant(vec![*value], num)?);
             let is = self.graph.binary(Binary::Equal, x, key)?;
             out = self.graph.select(is, value, out)?;

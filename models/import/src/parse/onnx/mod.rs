@@ -5,11 +5,13 @@
 
 mod attributes;
 mod ensemble;
+mod header;
 mod ml;
 mod nn;
 mod proto;
+mod shape;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use prost::Message;
 
@@ -22,16 +24,18 @@ use crate::refusal::{Refusal, at_most, quote};
 /// What a name of the graph stands for.
 #[derive(Debug, Clone)]
 enum Val {
-    /// A vector per row.
+    /// A vector per row: of the shape `[rows, columns]`.
     Row(Id),
+    /// A number per row without an axis of columns: of the shape `[rows]`.
+    Flat(Id),
     /// Numbers that are the same for every row, with their shape.
     Constant(Constant),
     /// Inputs that are texts: which ones.
     Texts(Vec<usize>),
     /// The place of a label in a list that the file has.
     Label(Id),
-    /// Nothing that an answer could be made of.
-    Nothing,
+    /// A tensor of an element type that no answer can be made of.
+    Foreign(i32),
 }
 
 #[derive(Debug, Clone)]
@@ -42,9 +46,9 @@ struct Constant {
 }
 
 impl Constant {
-    /// The last of its dimensions that is not one; a row of numbers.
+    /// Whether it is spread over rows as a row of numbers: all its dimensions but the last are one.
     fn is_row(&self) -> bool {
-        self.dims.iter().filter(|d| **d != 1).count() <= 1
+        self.dims.iter().rev().skip(1).all(|d| *d == 1)
     }
 }
 
@@ -53,6 +57,13 @@ struct Walk {
     graph: Graph,
     inputs: Vec<Input>,
     vals: HashMap<String, Val>,
+    /// What would have been made by something that was refused.
+    refused: HashSet<String>,
+    /// Which inputs are whole numbers, and which operations are no longer.
+    integers: Vec<bool>,
+    reals: Vec<Id>,
+    /// Which operations give whole numbers, as far as that was asked.
+    whole: Vec<bool>,
     /// Texts of classes, for the outputs.
     labels: Vec<String>,
     /// Whether a NaN has a meaning in this model.
@@ -68,33 +79,37 @@ pub(super) fn read(bytes: &[u8]) -> Result<Model, Vec<Refusal>> {
     let one = |r: Refusal| vec![r];
     let file = proto::Model::decode(bytes).map_err(|_| {
         one(Refusal::malformed(
-            "this is not an ONNX model: its protocol buffer is broken",
-            "不是有效的 ONNX 模型：protobuf 损坏",
+            "this is not an ONNX model, or not all of it: its protocol buffer is broken",
+            "不是有效的 ONNX 模型，或文件不完整：protobuf 损坏",
         ))
     })?;
-    let graph = file.graph.ok_or_else(|| one(Refusal::malformed("the model has no graph", "模型没有计算图")))?;
+    let graph =
+        file.graph.as_ref().ok_or_else(|| one(Refusal::malformed("the model has no graph", "模型没有计算图")))?;
     at_most(graph.node.len(), limits::GRAPH_NODES, "operators", "算子数").map_err(one)?;
+    header::check(&file, graph).map_err(one)?;
     let mut walk = Walk {
         graph: Graph::default(),
         inputs: Vec::new(),
         vals: HashMap::new(),
+        refused: HashSet::new(),
+        integers: Vec::new(),
+        reals: Vec::new(),
+        whole: Vec::new(),
         labels: Vec::new(),
         takes_nan: false,
         probabilities: Vec::new(),
         warnings: Vec::new(),
     };
-    for tensor in &graph.initializer {
-        let val = walk.tensor(tensor).map_err(one)?;
-        walk.vals.insert(tensor.name.clone(), val);
-    }
-    walk.columns(&graph.input).map_err(one)?;
     let mut wrong = Vec::new();
+    walk.tensors(graph, &mut wrong);
+    walk.columns(&graph.input).map_err(one)?;
     for (i, node) in graph.node.iter().enumerate() {
         if let Err(refusal) = walk.node(node) {
-            // What hangs on a node that was refused is not refused for that again.
+            // What hangs on something that was refused is not refused for that again.
             if refusal.code() != FOLLOWS {
-                wrong.push(refusal.at(place(i, node)));
+                wrong.push(refusal.within(&place(i, node)));
             }
+            walk.refused.extend(node.output.iter().cloned());
         }
     }
     if !wrong.is_empty() {
@@ -128,18 +143,39 @@ fn num_of(kind: i32) -> Option<Num> {
 }
 
 impl Walk {
+    /// The constants of the graph; what is wrong with each.
+    fn tensors(&mut self, graph: &proto::Graph, wrong: &mut Vec<Refusal>) {
+        for tensor in &graph.initializer {
+            match self.tensor(tensor) {
+                Ok(val) => {
+                    self.vals.insert(tensor.name.clone(), val);
+                }
+                Err(refusal) => {
+                    wrong.push(refusal);
+                    self.refused.insert(tensor.name.clone());
+                }
+            }
+        }
+        for tensor in graph.sparse.iter().filter_map(|s| s.values.as_ref()) {
+            wrong.push(
+                Refusal::unsupported("sparse tensors are not supported", "不支持稀疏张量")
+                    .at(format!("tensor `{}`", quote(&tensor.name))),
+            );
+            self.refused.insert(tensor.name.clone());
+        }
+    }
+
     fn tensor(&self, t: &proto::Tensor) -> Result<Val, Refusal> {
         let place = || format!("tensor `{}`", quote(&t.name));
         if t.data_location != 0 {
-            return Err(
-                Refusal::unsupported("weights in another file are not supported", "不支持外部存储的权重").at(place())
-            );
-        }
-        if t.data_type == kind::STRING {
-            return Ok(Val::Nothing);
+            return Err(Refusal::unsupported(
+                "weights in another file are not supported; save the model with its weights in one file",
+                "不支持存放在其他文件中的权重；请将权重与模型保存为同一文件",
+            )
+            .at(place()));
         }
         let Some(num) = num_of(t.data_type) else {
-            return Ok(Val::Nothing);
+            return Ok(Val::Foreign(t.data_type));
         };
         let mut dims = Vec::with_capacity(t.dims.len().min(8));
         for d in &t.dims {
@@ -166,8 +202,9 @@ impl Walk {
             let tensor =
                 tensor.ok_or_else(|| Refusal::unsupported("an input is not a tensor", "输入不是张量").at(place()))?;
             let dims: Vec<i64> = tensor.shape.iter().flat_map(|s| s.dim.iter().map(|d| d.value)).collect();
+            // An unnamed number of rows is 0; one row for an example is 1.
             let width = match dims.as_slice() {
-                [] | [_] => 1,
+                [0 | 1] => 1,
                 [_, width] => usize::try_from(*width).unwrap_or(0),
                 _ => 0,
             };
@@ -178,21 +215,32 @@ impl Walk {
                 )
                 .at(place()));
             }
-            at_most(self.inputs.len() + width, limits::WIDTH, "columns", "列数")?;
+            at_most(self.inputs.len().saturating_add(width), limits::WIDTH, "columns", "列数")
+                .map_err(|r| r.at(place()))?;
             let first = self.inputs.len();
             let text = tensor.elem_type == kind::STRING;
             let num = if text { Some(Num::F64) } else { num_of(tensor.elem_type) };
             let num = num.ok_or_else(|| {
-                Refusal::unsupported("an input's element type is not supported", "不支持输入的元素类型").at(place())
+                let kind = kind::name(tensor.elem_type);
+                Refusal::unsupported(
+                    format!("inputs of the element type {kind} are not supported; FLOAT, DOUBLE, INT32, INT64, BOOL and STRING are"),
+                    format!("不支持元素类型为 {kind} 的输入；支持 FLOAT、DOUBLE、INT32、INT64、BOOL 与 STRING"),
+                )
+                .at(place())
             })?;
+            let integer = matches!(tensor.elem_type, kind::INT32 | kind::INT64);
             let mut ids = Vec::with_capacity(width);
             for i in 0..width {
                 let name = if width == 1 { info.name.clone() } else { format!("{}_{i}", info.name) };
                 ids.push(self.graph.input(first + i, num)?);
+                self.integers.push(integer);
                 self.inputs.push(Input { name, num, null: Null::Refused, categories: Vec::new(), range: None });
             }
-            let val =
-                if text { Val::Texts((first..first + width).collect()) } else { Val::Row(self.graph.concat(&ids)?) };
+            let val = match (text, dims.len()) {
+                (true, _) => Val::Texts((first..first + width).collect()),
+                (false, 1) => Val::Flat(self.graph.concat(&ids)?),
+                (false, _) => Val::Row(self.graph.concat(&ids)?),
+            };
             self.vals.insert(info.name.clone(), val);
         }
         Ok(())
@@ -210,6 +258,7 @@ impl Walk {
                 ));
             }
         };
+        attributes.all_asked()?;
         for (name, val) in node.output.iter().zip(outputs) {
             self.vals.insert(name.clone(), val);
         }
@@ -218,11 +267,19 @@ impl Walk {
 
     fn val(&self, node: &proto::Node, i: usize) -> Result<Val, Refusal> {
         let name = node.input.get(i).map(String::as_str).unwrap_or("");
-        let missing = || Refusal::new(FOLLOWS, "an input of the operator is not known", "算子的输入未知");
         match self.vals.get(name) {
             Some(val) => Ok(val.clone()),
             None if name.is_empty() => Err(broken("an operator lacks an input", "算子缺少输入")),
-            None => Err(missing()),
+            None if self.refused.contains(name) => {
+                Err(Refusal::new(FOLLOWS, "an input of the operator was refused", "算子的输入已被拒绝"))
+            }
+            None => Err(Refusal::malformed(
+                format!(
+                    "nothing before this operator makes its input `{}`: the graph is incomplete, out of order or a circle",
+                    quote(name)
+                ),
+                format!("此算子之前没有产生输入 `{}`：计算图不完整、次序错误或存在环", quote(name)),
+            )),
         }
     }
 
@@ -231,18 +288,36 @@ impl Walk {
         match self.val(node, i)? {
             Val::Row(id) | Val::Label(id) => Ok(id),
             Val::Constant(c) if c.is_row() => self.graph.constant(c.numbers, c.num),
-            _ => Err(Refusal::unsupported(
-                "an input of the operator is of a kind that is not supported here",
-                "此算子不支持该类输入",
-            )),
+            other => Err(self.unfit(node, i, &other)),
         }
+    }
+
+    /// Why an operator cannot do with an input.
+    fn unfit(&self, node: &proto::Node, i: usize, val: &Val) -> Refusal {
+        let name = quote(node.input.get(i).map(String::as_str).unwrap_or(""));
+        let (en, zh) = match val {
+            Val::Foreign(kind) => (
+                format!("a tensor of the element type {}", kind::name(*kind)),
+                format!("{} 类型的张量", kind::name(*kind)),
+            ),
+            Val::Texts(_) => ("text".to_owned(), "文本".to_owned()),
+            Val::Flat(_) => ("of the shape [rows], without columns".to_owned(), "形状为 [行]、没有列的值".to_owned()),
+            Val::Constant(_) => ("a constant that is not one row of numbers".to_owned(), "非单行数值的常量".to_owned()),
+            Val::Row(_) | Val::Label(_) => {
+                ("a value that differs from row to row".to_owned(), "逐行变化的值".to_owned())
+            }
+        };
+        Refusal::unsupported(
+            format!("its input `{name}` is {en}; the operator does not take that here"),
+            format!("其输入 `{name}` 是 {zh}，此处算子不支持"),
+        )
     }
 
     /// An input that is the same for all rows.
     fn constant(&self, node: &proto::Node, i: usize) -> Result<Constant, Refusal> {
         match self.val(node, i)? {
             Val::Constant(c) => Ok(c),
-            _ => Err(Refusal::unsupported("this input has to be a constant", "该输入必须为常量")),
+            other => Err(self.unfit(node, i, &other)),
         }
     }
 
@@ -251,12 +326,21 @@ impl Walk {
         node.input.get(i).is_some_and(|n| !n.is_empty())
     }
 
+    /// Every output is made by some operator.
+    fn all_made(&self, outputs: &[proto::ValueInfo]) -> Result<(), Refusal> {
+        let Some(unknown) = outputs.iter().find(|o| !self.vals.contains_key(&o.name)) else { return Ok(()) };
+        let name = quote(&unknown.name);
+        Err(broken(&format!("no operator makes the output `{name}`"), &format!("没有算子产生输出 `{name}`"))
+            .at(format!("output `{name}`")))
+    }
+
     fn finish(mut self, outputs: &[proto::ValueInfo], operators: &[&str], producer: &str) -> Result<Model, Refusal> {
+        self.all_made(outputs)?;
         let names_probability = |name: &str| name.to_lowercase().contains("prob");
         let rows: Vec<Id> = outputs
             .iter()
             .filter_map(|o| match self.vals.get(&o.name) {
-                Some(Val::Row(id)) => Some(*id),
+                Some(Val::Row(id) | Val::Flat(id)) => Some(*id),
                 _ => None,
             })
             .collect();
@@ -272,7 +356,8 @@ impl Walk {
         if let Some(&id) = rows.first() {
             let n = self.graph.len(id);
             let named = outputs.iter().any(|o| {
-                names_probability(&o.name) && matches!(self.vals.get(&o.name), Some(Val::Row(other)) if *other == id)
+                names_probability(&o.name)
+                    && matches!(self.vals.get(&o.name), Some(Val::Row(other) | Val::Flat(other)) if *other == id)
             });
             let probability = named || self.probabilities.contains(&id);
             let meaning = if probability { "probability" } else { "value" };

@@ -1,8 +1,8 @@
 //! The operators of `ai.onnx` that scikit-learn's and PyTorch's models of one row are made of.
 
 use super::attributes::Attributes;
-use super::proto::{self, kind};
-use super::{Constant, Val, Walk, broken, num_of};
+use super::proto;
+use super::{Constant, Val, Walk, broken};
 use crate::ir::{Binary, Id, Matrix, Num, Unary};
 use crate::refusal::{Refusal, quote};
 
@@ -19,69 +19,46 @@ impl Walk {
             _ => None,
         };
         if let Some(f) = simple {
-            let x = self.row(node, 0)?;
-            let id = self.graph.unary(f, x)?;
-            if f == Unary::Logistic {
-                self.probabilities.push(id);
-            }
-            return Ok(vec![Val::Row(id)]);
+            return Ok(vec![self.simple(node, f)?]);
         }
         let val = match node.op_type.as_str() {
             "Gemm" => Val::Row(self.gemm(node, a)?),
             "MatMul" => {
                 let x = self.row(node, 0)?;
                 let b = self.constant(node, 1)?;
-                let m = weights(&b, false)?;
-                Val::Row(self.graph.matrix(x, m)?)
+                let product = self.graph.matrix(x, weights(&b, false)?)?;
+                // A product with a vector has no axis of columns.
+                if b.dims.len() == 1 { Val::Flat(product) } else { Val::Row(product) }
             }
-            "Add" | "Sub" | "Mul" | "Div" | "Min" | "Max" => Val::Row(self.arithmetic(node)?),
+            "Add" | "Sub" | "Mul" | "Div" | "Min" | "Max" => self.arithmetic(node)?,
             "Softmax" => {
+                a.along_columns(-1)?;
                 let x = self.row(node, 0)?;
-                if !matches!(a.int("axis", -1), 1 | -1) {
-                    return a.refuse("axis", &a.int("axis", -1).to_string());
-                }
                 let id = self.graph.softmax(x, false)?;
                 self.probabilities.push(id);
                 Val::Row(id)
             }
             "ArgMax" => {
+                a.along_columns(0)?;
+                a.pass(&["keepdims"]);
+                if a.int("select_last_index", 0) != 0 {
+                    return a.refuse("select_last_index", "1");
+                }
                 let x = self.row(node, 0)?;
                 Val::Label(self.graph.arg_max(x)?)
             }
-            "Concat" => {
-                let mut parts = Vec::with_capacity(node.input.len());
-                for i in 0..node.input.len() {
-                    parts.push(self.row(node, i)?);
-                }
-                let num = if parts.iter().any(|p| self.graph.num(*p) == Num::F64) { Num::F64 } else { Num::F32 };
-                let parts = parts.into_iter().map(|p| self.graph.cast(p, num)).collect::<Result<Vec<Id>, _>>()?;
-                Val::Row(self.graph.concat(&parts)?)
-            }
+            "Concat" => self.concat(node, a)?,
             "Cast" => self.cast(node, a)?,
-            "Identity" | "Flatten" | "Dropout" | "Reshape" | "Squeeze" | "Unsqueeze" => self.plumbing(node)?,
-            "Constant" => match a.tensor("value") {
-                Some(t) => self.tensor(t)?,
-                None => {
-                    return Err(Refusal::unsupported(
-                        "a constant that is no tensor is not supported",
-                        "不支持非张量常量",
-                    ));
-                }
-            },
-            "Gather" => {
-                let picks = self.constant(node, 1)?;
-                match self.val(node, 0)? {
-                    Val::Texts(inputs) => {
-                        Val::Texts(places(&picks, inputs.len())?.into_iter().map(|p| inputs[p]).collect())
-                    }
-                    _ => Val::Row(self.pick(node, &picks)?),
-                }
-            }
-            "Clip" => Val::Row(self.clip(node)?),
-            "ReduceSum" => {
-                let x = self.row(node, 0)?;
-                Val::Row(self.graph.sum(x)?)
-            }
+            "Identity" => self.val(node, 0)?,
+            "Dropout" => self.dropout(node)?,
+            "Flatten" => self.flatten(node, a)?,
+            "Reshape" => self.reshape(node, a)?,
+            "Squeeze" => self.squeeze(node, a)?,
+            "Unsqueeze" => self.unsqueeze(node, a)?,
+            "Constant" => self.constant_node(a)?,
+            "Gather" => self.gather(node, a)?,
+            "ReduceSum" => self.reduce_sum(node, a)?,
+            "Clip" => Val::Row(self.clip(node, a)?),
             other => {
                 return Err(Refusal::unsupported(
                     format!("the operator `{}` is not supported", quote(other)),
@@ -90,6 +67,46 @@ impl Walk {
             }
         };
         Ok(vec![val])
+    }
+
+    /// A function of each number.
+    fn simple(&mut self, node: &proto::Node, f: Unary) -> Result<Val, Refusal> {
+        let flat = matches!(self.val(node, 0)?, Val::Flat(_));
+        let x = self.number(node, 0)?;
+        let id = self.graph.unary(f, x)?;
+        if f == Unary::Logistic {
+            self.probabilities.push(id);
+        }
+        Ok(if flat { Val::Flat(id) } else { Val::Row(id) })
+    }
+
+    /// An input of a function of each number: with columns or without.
+    fn number(&mut self, node: &proto::Node, i: usize) -> Result<Id, Refusal> {
+        match self.val(node, i)? {
+            Val::Flat(id) => Ok(id),
+            _ => self.row(node, i),
+        }
+    }
+
+    fn constant_node(&mut self, a: &Attributes<'_>) -> Result<Val, Refusal> {
+        if let Some(t) = a.tensor("value") {
+            return self.tensor(t);
+        }
+        let constant = |dims: Vec<usize>, numbers: Vec<f64>, num| Val::Constant(Constant { dims, numbers, num });
+        let list = |numbers: Vec<f64>, num| constant(vec![numbers.len()], numbers, num);
+        if a.has("value_float") {
+            return Ok(constant(Vec::new(), vec![f64::from(a.float("value_float", 0.0))], Num::F32));
+        }
+        if a.has("value_int") {
+            return Ok(constant(Vec::new(), vec![a.int("value_int", 0) as f64], Num::F64));
+        }
+        if a.has("value_floats") {
+            return Ok(list(a.floats("value_floats"), Num::F32));
+        }
+        if a.has("value_ints") {
+            return Ok(list(a.ints("value_ints").iter().map(|i| *i as f64).collect(), Num::F64));
+        }
+        Err(Refusal::unsupported("a constant of texts or a sparse one is not supported", "不支持文本常量或稀疏常量"))
     }
 
     fn gemm(&mut self, node: &proto::Node, a: &Attributes<'_>) -> Result<Id, Refusal> {
@@ -115,7 +132,7 @@ impl Walk {
         self.graph.matrix(x, matrix)
     }
 
-    fn arithmetic(&mut self, node: &proto::Node) -> Result<Id, Refusal> {
+    fn arithmetic(&mut self, node: &proto::Node) -> Result<Val, Refusal> {
         let f = match node.op_type.as_str() {
             "Add" => Binary::Add,
             "Sub" => Binary::Subtract,
@@ -127,84 +144,54 @@ impl Walk {
         if node.input.len() != 2 {
             return Err(Refusal::unsupported("other than two operands are not supported", "仅支持两个操作数"));
         }
+        let (a, b) = (self.val(node, 0)?, self.val(node, 1)?);
         if f == Binary::Add {
-            for (product, bias) in [(0, 1), (1, 0)] {
-                if let (Val::Row(p), Val::Constant(c)) = (self.val(node, product)?, self.val(node, bias)?)
+            for (product, bias) in [(&a, &b), (&b, &a)] {
+                if let (Val::Row(p), Val::Constant(c)) = (product, bias)
                     && c.is_row()
-                    && let Some(id) = self.with_bias(p, &c.numbers)?
+                    && let Some(id) = self.with_bias(*p, &c.numbers)?
                 {
-                    return Ok(id);
+                    return Ok(Val::Row(id));
                 }
             }
         }
-        let (x, y) = (self.row(node, 0)?, self.row(node, 1)?);
-        self.graph.binary(f, x, y)
-    }
-
-    fn cast(&mut self, node: &proto::Node, a: &Attributes<'_>) -> Result<Val, Refusal> {
-        let to = i32::try_from(a.int("to", 1)).unwrap_or(0);
-        match self.val(node, 0)? {
-            Val::Row(id) => {
-                let from_label = matches!(to, kind::INT64 | kind::INT32) && self.graph.num(id) == Num::F32;
-                if from_label {
-                    return a.refuse("to", "an integer type");
-                }
-                let num = num_of(to).ok_or(()).or_else(|()| a.refuse("to", &to.to_string()))?;
-                Ok(Val::Row(self.graph.cast(id, num)?))
-            }
-            other => Ok(other),
+        let single = |val: &Val| match val {
+            Val::Flat(_) => true,
+            Val::Constant(c) => c.numbers.len() == 1 && c.dims.len() <= 1,
+            _ => false,
+        };
+        // Without an axis of columns on either side: row by row. With one on one side only, rows would meet columns.
+        let flat = single(&a) && single(&b);
+        let (x, y) = if flat {
+            (self.number(node, 0)?, self.number(node, 1)?)
+        } else {
+            (self.row(node, 0)?, self.row(node, 1)?)
+        };
+        if f == Binary::Divide && (self.is_integer(x) || self.is_integer(y)) {
+            return Err(Refusal::unsupported(
+                "a division of whole numbers, which cuts off the remainder, is not supported",
+                "不支持整数除法（会舍去余数）",
+            ));
         }
+        let id = self.graph.binary(f, x, y)?;
+        Ok(if flat { Val::Flat(id) } else { Val::Row(id) })
     }
 
-    /// What changes the shape of a batch and not the numbers of a row.
-    fn plumbing(&mut self, node: &proto::Node) -> Result<Val, Refusal> {
-        let val = self.val(node, 0)?;
-        if let (Val::Row(id), "Reshape") = (&val, node.op_type.as_str()) {
-            let shape = self.constant(node, 1)?;
-            let columns: f64 = shape.numbers.iter().skip(1).product();
-            let width = self.graph.len(*id) as f64;
-            let whole = columns == width || columns < 0.0 || (shape.numbers.len() == 1 && width == 1.0);
-            if !whole {
-                return Err(Refusal::unsupported(
-                    "a Reshape that changes the numbers of a row is not supported",
-                    "不支持改变行内元素的 Reshape",
-                ));
-            }
-        }
-        Ok(val)
-    }
-
-    /// Elements of a row by constant places.
-    pub(super) fn pick(&mut self, node: &proto::Node, picks: &Constant) -> Result<Id, Refusal> {
-        let x = self.row(node, 0)?;
-        let from = places(picks, self.graph.len(x))?.into_iter().map(|place| (x, place as u32)).collect();
-        self.graph.gather(from)
-    }
-
-    fn clip(&mut self, node: &proto::Node) -> Result<Id, Refusal> {
+    /// Bounds as inputs, or as attributes before opset 11.
+    fn clip(&mut self, node: &proto::Node, a: &Attributes<'_>) -> Result<Id, Refusal> {
         let mut x = self.row(node, 0)?;
-        for (i, f) in [(1, Binary::Max), (2, Binary::Min)] {
-            if self.has(node, i) {
-                let bound = self.row(node, i)?;
-                x = self.graph.binary(f, x, bound)?;
-            }
+        for (i, f, name) in [(1, Binary::Max, "min"), (2, Binary::Min, "max")] {
+            let bound = if self.has(node, i) {
+                self.row(node, i)?
+            } else if a.has(name) {
+                self.graph.constant(vec![f64::from(a.float(name, 0.0))], self.graph.num(x))?
+            } else {
+                continue;
+            };
+            x = self.graph.binary(f, x, bound)?;
         }
         Ok(x)
     }
-}
-
-/// Indices into a row of `width`; those below zero count from its end.
-fn places(picks: &Constant, width: usize) -> Result<Vec<usize>, Refusal> {
-    let width = width as f64;
-    let place = |p: &f64| {
-        let place = if *p < 0.0 { p + width } else { *p };
-        if (0.0..width).contains(&place) {
-            Ok(place as usize)
-        } else {
-            Err(broken("an index lies outside the row", "下标越界"))
-        }
-    };
-    picks.numbers.iter().map(place).collect()
 }
 
 /// A constant as weights: rows are inputs, unless it stands the other way.

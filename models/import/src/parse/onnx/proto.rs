@@ -10,6 +10,28 @@ pub(super) struct Model {
     pub(super) producer: String,
     #[prost(string, tag = "3")]
     pub(super) producer_version: String,
+    #[prost(message, repeated, tag = "8")]
+    pub(super) opset: Vec<Opset>,
+    #[prost(message, repeated, tag = "25")]
+    pub(super) functions: Vec<Function>,
+}
+
+/// The version of a domain's operators.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Opset {
+    #[prost(string, tag = "1")]
+    pub(super) domain: String,
+    #[prost(int64, tag = "2")]
+    pub(super) version: i64,
+}
+
+/// An operator that the file defines itself.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Function {
+    #[prost(string, tag = "1")]
+    pub(super) name: String,
+    #[prost(string, tag = "10")]
+    pub(super) domain: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -22,6 +44,15 @@ pub(super) struct Graph {
     pub(super) input: Vec<ValueInfo>,
     #[prost(message, repeated, tag = "12")]
     pub(super) output: Vec<ValueInfo>,
+    #[prost(message, repeated, tag = "15")]
+    pub(super) sparse: Vec<Sparse>,
+}
+
+/// A sparse tensor: its values have its name.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Sparse {
+    #[prost(message, optional, tag = "1")]
+    pub(super) values: Option<Tensor>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -128,4 +159,35 @@ pub(super) mod kind {
     pub(in super::super) const STRING: i32 = 8;
     pub(in super::super) const BOOL: i32 = 9;
     pub(in super::super) const DOUBLE: i32 = 11;
+
+    /// An element type as the format calls it.
+    pub(in super::super) fn name(kind: i32) -> &'static str {
+        const NAMES: [&str; 24] = [
+            "UNDEFINED",
+            "FLOAT",
+            "UINT8",
+            "INT8",
+            "UINT16",
+            "INT16",
+            "INT32",
+            "INT64",
+            "STRING",
+            "BOOL",
+            "FLOAT16",
+            "DOUBLE",
+            "UINT32",
+            "UINT64",
+            "COMPLEX64",
+            "COMPLEX128",
+            "BFLOAT16",
+            "FLOAT8E4M3FN",
+            "FLOAT8E4M3FNUZ",
+            "FLOAT8E5M2",
+            "FLOAT8E5M2FNUZ",
+            "UINT4",
+            "INT4",
+            "FLOAT4E2M1",
+        ];
+        usize::try_from(kind).ok().and_then(|k| NAMES.get(k)).copied().unwrap_or("unknown")
+    }
 }
