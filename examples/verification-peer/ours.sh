@@ -15,11 +15,16 @@ mkdir -p "$folder"
     "$here/../../policy/src/rules.toml" > "$folder/rules.toml"
   "$yunei" init --rules "$folder/rules.toml"
   "$yunei" --as holder dataset register "$folder/dataset.toml"
-  "$yunei" --as operator product submit "$here/product.toml"
-  "$yunei" --as holder agree lives-in
-  "$yunei" --as authority product approve lives-in
-  "$yunei" --as authority grant add --institution business --product lives-in --purpose loan \
-    --agreement "$folder/rules.toml"
+  "$yunei" consent keygen "$folder/bureau.pem"
+  "$yunei" issuer add bureau --key "$folder/bureau.pem.pub" --zh 授权中心 --en "Consent bureau"
+  for product in product product-consented; do
+    id=$(sed -n 's/^id = "\(.*\)"/\1/p' "$here/$product.toml")
+    "$yunei" --as operator product submit "$here/$product.toml"
+    "$yunei" --as holder agree "$id"
+    "$yunei" --as authority product approve "$id"
+    "$yunei" --as authority grant add --institution business --product "$id" --purpose loan \
+      --agreement "$folder/rules.toml"
+  done
 } >&2
 "$yunei" --json token issue --institution business --days 1 |
   python3 -c 'import json,sys; print(json.load(sys.stdin)["token"])' > "$folder/token"

@@ -53,12 +53,15 @@ if [ -n "${YUNEI:-}" ]; then
   token=$(cat "$folder/ours/token")
 fi
 our_body='{"product":"lives-in","purpose":"loan","identity":{"id":"P{n}","name":"张{m}"},"claim":"{c}"}'
+consented='{"product":"lives-in-consented","purpose":"loan","identity":{"id":"P{n}","name":"张{m}"},"claim":"{c}","consent":"{t}"}'
 measure() { # seconds connections
   echo -n "postgres  "
   "$peer" load http://127.0.0.1:18080/verify "$body" "$1" "$2"
   [ -z "$ours" ] || {
     echo -n "yunei     "
     "$peer" load http://127.0.0.1:18081/v1/verifications "$our_body" "$1" "$2" "$token"
+    echo -n "consented "
+    "$peer" load http://127.0.0.1:18081/v1/verifications "$consented" "$1" "$2" "$token" "$folder/ours/bureau.pem" bureau lives-in-consented
   }
 }
 echo "warm-up"

@@ -1,14 +1,26 @@
 //! `verification-peer serve SOCKET-DIR PORT`: a minimal axum handler over PostgreSQL: an indexed look-up and an audit row that is
-//! committed before the answer. `verification-peer load URL BODY SECONDS CONNECTIONS [TOKEN]`: the client for both.
+//! committed before the answer. `verification-peer load URL BODY SECONDS CONNECTIONS [TOKEN [KEY ISSUER PRODUCT]]`: the client for both;
+//! with a key it signs a consent for each question, ahead of the measurement.
+
+mod consent;
 
 use axum::{Json, Router, extract::State, routing::post};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio_postgres::{Client, NoTls, Statement};
+
+/// How many consents are signed for each second of a measurement.
+const MOST_A_SECOND: u64 = 10_000;
+
+/// How many people there are.
+const PEOPLE: u64 = 1_000_000;
+
+/// Whether a failure was shown: one is enough.
+static TOLD: AtomicBool = AtomicBool::new(false);
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -18,10 +30,19 @@ async fn main() -> Result<(), Failure> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["serve", folder, port] => serve(folder, port.parse()?).await,
-        ["load", url, body, seconds, connections, token @ ..] => {
-            load(url, body, seconds.parse()?, connections.parse()?, token.first().copied()).await
+        ["load", url, body, seconds, connections, rest @ ..] => {
+            let seconds = seconds.parse()?;
+            // Each measurement begins with other people: the number of questions about one person is bounded.
+            let first = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as u64 % PEOPLE;
+            let consents = match rest {
+                [_, key, issuer, product] => consent::sign(key, issuer, product, first, seconds * MOST_A_SECOND)?,
+                _ => Vec::new(),
+            };
+            load(url, body, seconds, connections.parse()?, rest.first().copied(), Asked { first, consents }).await
         }
-        _ => Err("usage: verification-peer serve DIR PORT | load URL BODY SECONDS CONNECTIONS [TOKEN]".into()),
+        _ => Err("usage: verification-peer serve DIR PORT | \
+            load URL BODY SECONDS CONNECTIONS [TOKEN [KEY ISSUER PRODUCT]]"
+            .into()),
     }
 }
 
@@ -79,17 +100,37 @@ async fn verify(State(pool): State<Arc<Pool>>, Json(ask): Json<Ask>) -> Json<Tol
     }
 }
 
-/// `{n}` in the body becomes a number from 0 to 999,999 in no order, nine digits wide; `{s}` a serial number.
-async fn load(url: &str, body: &str, seconds: u64, connections: usize, token: Option<&str>) -> Result<(), Failure> {
+/// Who is asked about: from where on, and with which consents; without them where there are none.
+struct Asked {
+    first: u64,
+    consents: Vec<String>,
+}
+
+/// The number of the person that the n-th question is about: from 0 to 999,999, in no order.
+fn number_of(count: u64) -> u64 {
+    count.wrapping_mul(7_919_777) % PEOPLE
+}
+
+/// In the body `{n}` becomes the person's number, nine digits wide, `{m}` and `{c}` what the name and the city are made of, and
+/// `{t}` a consent of its own.
+async fn load(
+    url: &str,
+    body: &str,
+    seconds: u64,
+    connections: usize,
+    token: Option<&str>,
+    asked: Asked,
+) -> Result<(), Failure> {
+    let asked = Arc::new(asked);
     let rest = url.strip_prefix("http://").ok_or("an http URL")?;
     let (host, path) = rest.split_once('/').ok_or("a path")?;
-    let counter = Arc::new(AtomicU64::new(1));
+    let counter = Arc::new(AtomicU64::new(0));
     let end = Instant::now() + Duration::from_secs(seconds);
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..connections {
         let (host, path, body) = (host.to_owned(), path.to_owned(), body.to_owned());
-        let (token, counter) = (token.map(str::to_owned), counter.clone());
-        tasks.spawn(async move { client(&host, &path, &body, token.as_deref(), &counter, end).await });
+        let (token, counter, asked) = (token.map(str::to_owned), counter.clone(), asked.clone());
+        tasks.spawn(async move { client(&host, &path, &body, token.as_deref(), &counter, &asked, end).await });
     }
     let (mut took, mut failed) = (Vec::new(), 0);
     let start = Instant::now();
@@ -115,6 +156,7 @@ async fn client(
     body: &str,
     token: Option<&str>,
     counter: &AtomicU64,
+    asked: &Asked,
     end: Instant,
 ) -> Result<(Vec<u64>, u64), Failure> {
     let stream = TcpStream::connect(host).await?;
@@ -126,8 +168,14 @@ async fn client(
     let mut answer = Vec::new();
     while Instant::now() < end {
         let count = counter.fetch_add(1, Ordering::Relaxed);
-        let number = count.wrapping_mul(7_919_777) % 1_000_000;
+        let number = number_of(asked.first + count);
+        let consent = match asked.consents.get(count as usize) {
+            Some(consent) => consent.as_str(),
+            None if asked.consents.is_empty() => "",
+            None => return Err("the consents are used up: sign more of them".into()),
+        };
         let body = body
+            .replace("{t}", consent)
             .replace("{n}", &format!("{number:09}"))
             .replace("{m}", &(number % 1_000).to_string())
             .replace("{c}", &(number % 9).to_string());
@@ -159,7 +207,7 @@ async fn client(
         took.push(u64::try_from(start.elapsed().as_nanos())?);
         if status != "200" || !answer.windows(7).any(|w| w == b"\"match\"") {
             failed += 1;
-            if failed == 1 {
+            if !TOLD.swap(true, Ordering::Relaxed) {
                 eprintln!("{status}: {}", String::from_utf8_lossy(&answer));
             }
         }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use tlog_tiles::{EMPTY_HASH, Hash};
 
 use crate::checkpoint::Checkpoint;
-use crate::receipt;
+use crate::receipt::{self, ReceiptBody};
 use crate::recorded::Position;
 use crate::tree::{Hashes, TileSource, leaf_hash};
 use crate::trust::Trust;
@@ -86,38 +86,49 @@ pub(crate) fn receipt(
     body: Map<String, Value>,
     checkpoint: Checkpoint,
 ) -> Result<Receipt, LogError> {
-    receipt_of(view, &Hashes::new(view, checkpoint.size()), position, body, checkpoint)
-}
-
-/// The receipts of several entries under one checkpoint: their proofs share most hashes.
-pub(crate) fn receipts(
-    view: &View,
-    wanted: Vec<(&Position, Map<String, Value>)>,
-    checkpoint: &Checkpoint,
-) -> Vec<Result<Receipt, LogError>> {
-    let hashes = Hashes::new(view, checkpoint.size());
-    let receipt = |(position, body)| receipt_of(view, &hashes, position, body, checkpoint.clone());
-    wanted.into_iter().map(receipt).collect()
-}
-
-fn receipt_of(
-    view: &View,
-    hashes: &Hashes<'_, View>,
-    position: &Position,
-    body: Map<String, Value>,
-    checkpoint: Checkpoint,
-) -> Result<Receipt, LogError> {
     let index = position.index();
     if index >= checkpoint.size() {
         return Err(LogError::Unwitnessed);
     }
     let bytes = view.entry(index)?;
-    // A position of another log names another leaf, and fails here.
-    let proof = inclusion_of(hashes, index, *position.leaf_hash(), &checkpoint)?;
     if leaf_hash(&bytes) != *position.leaf_hash() {
         return Err(LogError::damaged(format!("entry {index} does not hash to its leaf")));
     }
-    Receipt::assemble(body, Entry::parse(&bytes)?, index, proof, checkpoint).ok_or(LogError::ReceiptBody)
+    let hashes = Hashes::new(view, checkpoint.size());
+    let body = ReceiptBody::new(body).map_err(|_| LogError::ReceiptBody)?;
+    prove(&hashes, position, Entry::parse(&bytes)?, body, &Arc::new(checkpoint))
+}
+
+/// The receipts of entries that were appended just now, under one checkpoint: their proofs share most hashes.
+pub(crate) fn receipts(
+    view: &View,
+    wanted: Vec<Result<(Position, Entry, ReceiptBody), LogError>>,
+    checkpoint: Checkpoint,
+) -> Vec<Result<(Position, Receipt), LogError>> {
+    let (hashes, checkpoint) = (Hashes::new(view, checkpoint.size()), Arc::new(checkpoint));
+    let receipt = |wanted: Result<(Position, Entry, ReceiptBody), LogError>| {
+        let (position, entry, body) = wanted?;
+        let receipt = prove(&hashes, &position, entry, body, &checkpoint)?;
+        Ok((position, receipt))
+    };
+    wanted.into_iter().map(receipt).collect()
+}
+
+/// A receipt, with its proof. The entry is the one of the position; a position of another log names another leaf, and fails
+/// here.
+fn prove(
+    hashes: &Hashes<'_, View>,
+    position: &Position,
+    entry: Entry,
+    body: ReceiptBody,
+    checkpoint: &Arc<Checkpoint>,
+) -> Result<Receipt, LogError> {
+    let index = position.index();
+    if index >= checkpoint.size() {
+        return Err(LogError::Unwitnessed);
+    }
+    let proof = inclusion_of(hashes, index, *position.leaf_hash(), checkpoint)?;
+    Receipt::assemble(body, entry, index, proof, Arc::clone(checkpoint)).ok_or(LogError::ReceiptBody)
 }
 
 /// The entries of a range, in order, taken a bundle at a time.

@@ -79,7 +79,7 @@ pub use keyring::Keyring;
 pub use lock::Agree;
 pub use log::Log;
 pub use options::{Options, rotate};
-pub use receipt::{MAX_RECEIPT_BYTES, Receipt, ReceiptError, VerifiedReceipt, receipt_digest};
+pub use receipt::{MAX_RECEIPT_BYTES, Receipt, ReceiptBody, ReceiptError, VerifiedReceipt, receipt_digest};
 pub use recorded::{Position, Recorded};
 pub use retention::{Notice, Previous, RETENTION_MILLIS, move_log, open_after, sealed_for, succeed};
 #[cfg(feature = "sm")]

@@ -25,7 +25,7 @@ use crate::trust::Trust;
 use crate::verify::Verdict;
 use crate::view::View;
 use crate::witness::Witnesses;
-use crate::{Entry, LogError, Receipt, VerifyingKey, recover};
+use crate::{Entry, LogError, Receipt, ReceiptBody, VerifyingKey, recover};
 
 /// A log that is open for appending. Clones are handles of the same log; the folder is free for
 /// another process when the last one is dropped.
@@ -141,6 +141,37 @@ impl Log {
         values.into_iter().zip(positions).map(|(value, position)| Ok(Recorded::new(value, position?))).collect()
     }
 
+    /// [`Log::record_all`] for entries that have receipts: each value comes back with the receipt that [`Log::receipt`] would
+    /// make, all under one checkpoint. The body has to be the one whose digest the entry names; where it is not, the entry
+    /// stands in the log and its value is dropped.
+    ///
+    /// # Errors
+    /// Those of [`Log::append`] and of [`Log::receipt`], each for itself.
+    pub fn record_proven<T>(
+        &self,
+        entries: Vec<(Entry, ReceiptBody, T)>,
+    ) -> Vec<Result<(Recorded<T>, Receipt), LogError>> {
+        let (mut all, mut rest) = (Vec::with_capacity(entries.len()), Vec::with_capacity(entries.len()));
+        for (entry, body, value) in entries {
+            all.push(entry);
+            rest.push((body, value));
+        }
+        let shared = &self.inner.shared;
+        let positions = self.inner.sequencer.append_all(&all, &shared.view, &shared.publisher);
+        let (mut wanted, mut values) = (Vec::with_capacity(all.len()), Vec::with_capacity(all.len()));
+        for ((position, entry), (body, value)) in positions.into_iter().zip(all).zip(rest) {
+            wanted.push(position.map(|position| (position, entry, body)));
+            values.push(value);
+        }
+        let checkpoint = self.view().recent().witnessed.clone();
+        let proven = ask::receipts(self.view(), wanted, checkpoint);
+        let recorded = |(value, proven): (T, Result<_, LogError>)| {
+            let (position, receipt) = proven?;
+            Ok((Recorded::new(value, position), receipt))
+        };
+        values.into_iter().zip(proven).map(recorded).collect()
+    }
+
     /// How many entries the log has.
     #[must_use]
     pub fn size(&self) -> u64 {
@@ -243,15 +274,6 @@ impl Log {
     pub fn receipt(&self, position: &Position, body: Map<String, Value>) -> Result<Receipt, LogError> {
         let checkpoint = self.view().recent().witnessed.clone();
         ask::receipt(self.view(), position, body, checkpoint)
-    }
-
-    /// The receipts of several entries, each as [`Log::receipt`] makes it, under one checkpoint.
-    ///
-    /// # Errors
-    /// Those of [`Log::receipt`], each for itself.
-    pub fn receipts(&self, wanted: Vec<(&Position, Map<String, Value>)>) -> Vec<Result<Receipt, LogError>> {
-        let checkpoint = self.view().recent().witnessed.clone();
-        ask::receipts(self.view(), wanted, &checkpoint)
     }
 
     /// The proof, as a C2SP `tlog-proof`, that the entry of this index is in the log.

@@ -1,6 +1,7 @@
 //! Receipts: one entry, what it stands for, and the proof that it is in the log.
 
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -74,11 +75,65 @@ impl ReceiptError {
 /// # Errors
 /// [`EntryError`] when the body has no canonical form or more than 131,072 bytes.
 pub fn receipt_digest(body: &Map<String, Value>) -> Result<String, EntryError> {
+    Ok(digest_of(canonical_body(body)?.as_bytes()))
+}
+
+fn digest_of(text: &[u8]) -> String {
+    hex::encode(digest(&SHA256, text))
+}
+
+fn canonical_body(body: &Map<String, Value>) -> Result<String, EntryError> {
     let bytes = canonical::object(body)?;
     if bytes.len() > MAX_BODY_BYTES {
         return Err(EntryError::Size);
     }
-    Ok(hex::encode(digest(&SHA256, &bytes)))
+    String::from_utf8(bytes).map_err(|_| EntryError::Form)
+}
+
+/// What a receipt says, with its canonical text and the digest of that: written and hashed once, however often they are
+/// asked for.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ReceiptBody {
+    fields: Map<String, Value>,
+    text: String,
+    digest: String,
+}
+
+impl ReceiptBody {
+    /// The body of these fields.
+    ///
+    /// # Errors
+    /// Those of [`receipt_digest`].
+    pub fn new(fields: Map<String, Value>) -> Result<Self, EntryError> {
+        let text = canonical_body(&fields)?;
+        let digest = digest_of(text.as_bytes());
+        Ok(Self { fields, text, digest })
+    }
+
+    /// What it says.
+    #[must_use]
+    pub fn fields(&self) -> &Map<String, Value> {
+        &self.fields
+    }
+
+    /// The same as canonical JSON (RFC 8785), one line.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What belongs into the entry's field `receipt`; see [`receipt_digest`].
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+}
+
+impl fmt::Debug for ReceiptBody {
+    // What it says is for who holds the receipt.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReceiptBody").field("digest", &self.digest).finish_non_exhaustive()
+    }
 }
 
 /// A receipt, not yet believed. [`Receipt::verify`] makes a [`VerifiedReceipt`] of it.
@@ -87,29 +142,28 @@ pub fn receipt_digest(body: &Map<String, Value>) -> Result<String, EntryError> {
 /// empty line, then a C2SP `tlog-proof` with the checkpoint.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Receipt {
-    body: Map<String, Value>,
+    body: ReceiptBody,
     entry: Entry,
     index: u64,
     proof: Vec<[u8; 32]>,
-    checkpoint: Checkpoint,
+    checkpoint: Arc<Checkpoint>,
 }
 
 impl Receipt {
     /// Puts a receipt together; `None` when the body is not the one of the entry.
     pub(crate) fn assemble(
-        body: Map<String, Value>,
+        body: ReceiptBody,
         entry: Entry,
         index: u64,
         proof: Vec<[u8; 32]>,
-        checkpoint: Checkpoint,
+        checkpoint: Arc<Checkpoint>,
     ) -> Option<Self> {
         let receipt = Self { body, entry, index, proof, checkpoint };
         receipt.body_matches().then_some(receipt)
     }
 
     fn body_matches(&self) -> bool {
-        let expected = self.entry.fields().get(DIGEST_FIELD).and_then(Value::as_str);
-        receipt_digest(&self.body).is_ok_and(|digest| Some(digest.as_str()) == expected)
+        self.entry.fields().get(DIGEST_FIELD).and_then(Value::as_str) == Some(self.body.digest())
     }
 
     /// Reads the text form.
@@ -134,9 +188,10 @@ impl Receipt {
             return None;
         }
         let body_line = line()?;
-        let Ok(Value::Object(body)) = serde_json::from_str::<Value>(body_line) else { return None };
+        let Ok(Value::Object(fields)) = serde_json::from_str::<Value>(body_line) else { return None };
         // One body, one spelling: the line is what the digest is taken of.
-        if canonical::object(&body).ok()? != body_line.as_bytes() || body_line.len() > MAX_BODY_BYTES {
+        let body = ReceiptBody::new(fields).ok()?;
+        if body.text() != body_line {
             return None;
         }
         let entry = Entry::parse(line()?.as_bytes()).ok()?;
@@ -156,7 +211,7 @@ impl Receipt {
             proof.push(STANDARD.decode(hash).ok()?.try_into().ok()?);
         }
         let checkpoint = Checkpoint::parse(rest.as_bytes()).ok()?;
-        Some(Self { body, entry, index, proof, checkpoint })
+        Some(Self { body, entry, index, proof, checkpoint: Arc::new(checkpoint) })
     }
 
     /// Checks everything: the body against the entry, the entry against the tree, the tree against
@@ -190,7 +245,7 @@ impl Receipt {
     /// What the receipt is about.
     #[must_use]
     pub fn body(&self) -> &Map<String, Value> {
-        &self.body
+        self.body.fields()
     }
 
     /// The entry in the log.
@@ -222,7 +277,7 @@ impl Receipt {
     pub fn to_json(&self) -> Value {
         serde_json::json!({
             "format": FIRST_LINE,
-            "body": self.body,
+            "body": self.body.fields(),
             "entry": {
                 "kind": self.entry.kind(),
                 "at": self.entry.at_millis(),
@@ -238,11 +293,11 @@ impl Receipt {
 
 impl fmt::Display for Receipt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The body was canonical when the receipt was made.
-        let body = canonical::object(&self.body).map_err(|_| fmt::Error)?;
-        let body = std::str::from_utf8(&body).map_err(|_| fmt::Error)?;
         let entry = std::str::from_utf8(self.entry.bytes()).map_err(|_| fmt::Error)?;
-        write!(f, "{FIRST_LINE}\n{body}\n{entry}\n\n{}", self.tlog_proof())
+        for part in [FIRST_LINE, "\n", self.body.text(), "\n", entry, "\n\n", &self.tlog_proof()] {
+            f.write_str(part)?;
+        }
+        Ok(())
     }
 }
 
@@ -254,13 +309,16 @@ impl fmt::Debug for Receipt {
 
 /// The text of a C2SP `tlog-proof`.
 pub(crate) fn tlog_proof(index: u64, proof: &[[u8; 32]], checkpoint: &Checkpoint) -> String {
+    let head = checkpoint.to_string();
     let mut text = format!("{PROOF_LINE}\nindex {index}\n");
+    // 32 bytes are 44 signs of base64.
+    text.reserve(45 * proof.len() + 1 + head.len());
     for hash in proof {
-        text.push_str(&STANDARD.encode(hash));
+        STANDARD.encode_string(hash, &mut text);
         text.push('\n');
     }
     text.push('\n');
-    text.push_str(&checkpoint.to_string());
+    text.push_str(&head);
     text
 }
 
@@ -281,7 +339,7 @@ impl VerifiedReceipt {
     /// What the receipt is about.
     #[must_use]
     pub fn body(&self) -> &Map<String, Value> {
-        &self.receipt.body
+        self.receipt.body()
     }
 
     /// The entry in the log.
@@ -322,7 +380,8 @@ mod tests {
         let mut fields = Map::new();
         fields.insert(DIGEST_FIELD.into(), receipt_digest(&Map::new()).unwrap().into());
         let entry = Entry::new("k", 0, fields).unwrap();
-        Receipt::assemble(Map::new(), entry, index, proof, checkpoint).unwrap().to_string()
+        let body = ReceiptBody::new(Map::new()).unwrap();
+        Receipt::assemble(body, entry, index, proof, Arc::new(checkpoint)).unwrap().to_string()
     }
 
     #[test]

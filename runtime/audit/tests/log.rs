@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 use yunei_audit::{
-    Checkpoint, Entry, Log, LogError, Receipt, ReceiptError, SigningKey, VerifyingKey, commitment, receipt_digest,
+    Checkpoint, Entry, Log, LogError, Receipt, ReceiptBody, ReceiptError, SigningKey, VerifyingKey, commitment,
+    receipt_digest,
 };
 
 fn key() -> SigningKey {
@@ -334,17 +335,16 @@ fn receipts_that_are_made_together_are_those_that_are_made_one_by_one() {
     let body = |n: u64| map(json!({ "n": n }));
     let entry =
         |n: u64| Entry::new("k", 9, map(json!({ "n": n, "receipt": receipt_digest(&body(n)).unwrap() }))).unwrap();
-    let recorded: Vec<_> =
-        log.record_all((0..600).map(|n| (entry(n), n)).collect()).into_iter().map(Result::unwrap).collect();
-    let mut wanted: Vec<_> = recorded.iter().map(|r| (r.position(), body(*r.get()))).collect();
+    let body_of = |n: u64| ReceiptBody::new(body(n)).unwrap();
     // One whose body is another one fails alone.
-    wanted[17].1 = body(18);
-    for (receipt, recorded) in log.receipts(wanted).into_iter().zip(&recorded) {
-        match recorded.get() {
-            17 => assert_eq!(receipt.unwrap_err().code(), "audit/receipt-body"),
+    let wanted = (0..600).map(|n| (entry(n), body_of(if n == 17 { 18 } else { n }), n)).collect();
+    for (n, proven) in (0..600).zip(log.record_proven(wanted)) {
+        match n {
+            17 => assert_eq!(proven.unwrap_err().code(), "audit/receipt-body"),
             n => {
-                let receipt = receipt.unwrap();
-                assert_eq!(receipt.to_string(), log.receipt(recorded.position(), body(*n)).unwrap().to_string());
+                let (recorded, receipt) = proven.unwrap();
+                assert_eq!((*recorded.get(), recorded.position().index()), (n, n));
+                assert_eq!(receipt.to_string(), log.receipt(recorded.position(), body(n)).unwrap().to_string());
                 receipt.verify(&key().verifying_key()).unwrap();
             }
         }

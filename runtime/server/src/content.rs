@@ -1,6 +1,6 @@
 //! What a client asks to be answered in: language and form; and answers that know their own version.
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 use serde_json::Value;
@@ -129,11 +129,16 @@ pub(crate) fn tagged(headers: &HeaderMap, media_type: &'static str, bytes: Vec<u
 /// A JSON answer.
 pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Result<Response<Body>, Problem> {
     let bytes = serde_json::to_vec(value).map_err(|_| Problem::internal())?;
+    Ok(json_bytes(status, bytes.into()))
+}
+
+/// A JSON answer that is written already.
+pub(crate) fn json_bytes(status: StatusCode, bytes: Bytes) -> Response<Body> {
     let mut response = Response::new(Body::from(bytes));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    response
 }
 
 /// A JSON answer to a GET, with its tag.

@@ -1,6 +1,7 @@
 //! Runs under way: they outlive the requests that began them, wait in a bounded queue, and are told when they are over.
 
 use crate::problem::Problem;
+use axum::body::Bytes;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -173,7 +174,7 @@ pub(crate) enum Known {
     /// It is being answered.
     UnderWay,
     /// It was answered so.
-    Answered(Arc<serde_json::Value>),
+    Answered(Bytes),
 }
 
 impl Answers {
@@ -197,7 +198,7 @@ impl Answers {
         }
     }
 
-    pub(crate) fn put(&self, id: &str, answer: Arc<serde_json::Value>) {
+    pub(crate) fn put(&self, id: &str, answer: Bytes) {
         if let Some(place) = self.kept().answers.get_mut(id) {
             *place = Known::Answered(answer);
         }

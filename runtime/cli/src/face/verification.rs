@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use yunei_engine::registry::{AlarmRecord, VerificationRecord};
 use yunei_engine::verify::{IndexAudit, IndexView, IssuerView};
-use yunei_engine::{BatchRequest, ConsentKey, DomainError, VerifyRequest};
+use yunei_engine::{BatchRequest, ConsentKey, DomainError, VerifyAnswer, VerifyRequest};
 use yunei_policy::words::{State, UnitKind};
 use yunei_policy::{Lang, Text};
 use yunei_server::client::{Method, Sending, escaped};
@@ -14,6 +14,10 @@ use yunei_server::client::{Method, Sending, escaped};
 pub(crate) struct Verified {
     pub(crate) document: Value,
     pub(crate) receipt: String,
+}
+
+fn envelope(answer: &VerifyAnswer, product: Option<&str>) -> Result<Value, DomainError> {
+    serde_json::to_value(answer.envelope(product)).map_err(|_| super::unexpected())
 }
 
 impl Remote {
@@ -59,8 +63,7 @@ impl Face {
             Face::Local(domain) => domain.verify(request).await?,
             Face::Remote(remote) => return remote.verify(request).await,
         };
-        let mut document = answer.to_json();
-        document["product"] = request.product.clone().into();
+        let document = envelope(&answer, Some(&request.product))?;
         Ok(Verified { document, receipt: answer.receipt.to_string() })
     }
 
@@ -71,10 +74,10 @@ impl Face {
             Face::Remote(remote) => return remote.batch(&request).await,
         };
         let documents = answers.iter().map(|answer| match answer {
-            Ok(answer) => answer.to_json(),
-            Err(error) => json!({ "refused": error.reasons().iter().map(|r| r.to_view(lang)).collect::<Vec<_>>() }),
+            Ok(answer) => envelope(answer, None),
+            Err(error) => Ok(json!({ "refused": error.reasons().iter().map(|r| r.to_view(lang)).collect::<Vec<_>>() })),
         });
-        Ok(documents.collect())
+        documents.collect()
     }
 
     pub(crate) async fn build_index(

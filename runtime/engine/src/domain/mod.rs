@@ -417,7 +417,6 @@ pub(crate) struct Note {
     pub(crate) id: String,
     pub(crate) at: i64,
     entry: Entry,
-    json: String,
 }
 
 impl Note {
@@ -430,8 +429,7 @@ impl Note {
         let mut map: Map<String, Value> = fields.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
         map.insert("id".to_owned(), Value::String(id.clone()));
         let entry = Entry::new(kind, at, map).map_err(LogError::from)?;
-        let json = String::from_utf8(entry.bytes().to_vec()).map_err(|_| LogError::Stopped)?;
-        Ok(Self { id, at, entry, json })
+        Ok(Self { id, at, entry })
     }
 
     /// As the log takes it.
@@ -439,9 +437,15 @@ impl Note {
         self.entry.clone()
     }
 
+    /// The same, of one that nothing else is made of.
+    pub(crate) fn into_entry(self) -> Entry {
+        self.entry
+    }
+
     /// As the registry takes it.
     pub(crate) fn audit(&self) -> Result<AuditEntry<'_>, DomainError> {
-        Ok(AuditEntry::new(&self.id, &self.json)?)
+        let json = std::str::from_utf8(self.entry.bytes()).map_err(|_| LogError::Stopped)?;
+        Ok(AuditEntry::new(&self.id, json)?)
     }
 }
 

@@ -8,7 +8,7 @@ use super::standing::Rested;
 use super::store::{Store, Tx};
 use super::subject::Subject;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// At most how many verifications `asked_about` and the lists give.
 const MAX_LISTED: i64 = 1_000;
@@ -81,10 +81,8 @@ pub(crate) struct AlarmRow(
 #[derive(Default)]
 pub(crate) struct Writes {
     pub(crate) charges: Vec<ChargeRow>,
-    /// Token, uses to be added, the most of them, when it expires.
-    pub(crate) consents: Vec<(String, u32, u32, i64)>,
-    /// Subject, day, asks and matches to be added.
-    pub(crate) subjects: Vec<(String, i64, u64, u64)>,
+    consents: BTreeMap<String, (u32, u32, i64)>,
+    subjects: BTreeMap<(String, i64), (u64, u64)>,
     pub(crate) counts: Vec<CountRow>,
     /// Grant and uses to be added.
     pub(crate) grants: Vec<(String, u64)>,
@@ -93,6 +91,18 @@ pub(crate) struct Writes {
 }
 
 impl Writes {
+    /// Uses a consent once more: the most of its uses, and when it expires.
+    pub(crate) fn consent(&mut self, token: &str, most: u32, expires: i64) {
+        let row = self.consents.entry(token.to_owned()).or_insert((0, most, expires));
+        *row = (row.0 + 1, row.1.min(most), row.2.min(expires));
+    }
+
+    /// Adds to the asks and matches of a subject on a day.
+    pub(crate) fn subject(&mut self, subject: &str, day: i64, asks: u64, matches: u64) {
+        let row = self.subjects.entry((subject.to_owned(), day)).or_default();
+        *row = (row.0 + asks, row.1 + matches);
+    }
+
     /// Adds to the counts of a business and a product on a day; one row for all of a batch.
     pub(crate) fn count(&mut self, row: CountRow) {
         let same = |r: &&mut CountRow| (&r.0, &r.1, r.2, r.3) == (&row.0, &row.1, row.2, row.3);
@@ -180,8 +190,9 @@ fn array<T: Serialize>(values: &[T]) -> Result<String, StoreError> {
     serde_json::to_string(values).map_err(|_| StoreError::Limit("verification batch"))
 }
 
-/// Each value as a row of its own: rows of one shape read alike in both databases (`value ->> 0`).
+/// Each value once, as a row of its own: rows of one shape read alike in both databases (`value ->> 0`).
 fn singles(values: &[&str]) -> Result<String, StoreError> {
+    let values: BTreeSet<&str> = values.iter().copied().collect();
     array(&values.iter().map(|value| [value]).collect::<Vec<_>>())
 }
 
@@ -213,18 +224,23 @@ impl VerificationTx {
         today: i64,
         from_day: i64,
     ) -> Result<HashMap<String, (u64, u64)>, StoreError> {
-        let rows = sqlx::query_as::<_, (String, i64, i64)>(
-            "SELECT s.subject, CAST(sum(CASE WHEN s.day = $2 THEN s.asks ELSE 0 END) AS BIGINT),
-                CAST(sum(s.asks - s.matches) AS BIGINT)
-             FROM (SELECT DISTINCT value ->> 0 AS id FROM json_each($1)) AS j
-             JOIN subject_counts AS s ON s.subject = j.id AND s.day >= $3 GROUP BY s.subject",
+        // Added up here: the database would make a table of its own for it.
+        let rows = sqlx::query_as::<_, (String, i64, i64, i64)>(
+            "SELECT s.subject, s.day, s.asks, s.matches FROM json_each($1) AS j
+             JOIN subject_counts AS s ON s.subject = j.value ->> 0 AND s.day >= $2",
         )
         .bind(singles(subjects)?)
-        .bind(today)
         .bind(from_day)
         .fetch_all(&mut *self.tx)
         .await?;
-        rows.into_iter().map(|(s, today, none)| Ok((s, (unsigned(today)?, unsigned(none)?)))).collect()
+        let mut known: HashMap<String, (u64, u64)> = HashMap::with_capacity(rows.len());
+        for (subject, day, asks, matches) in rows {
+            let (asks, matches) = (unsigned(asks)?, unsigned(matches)?);
+            let counts = known.entry(subject).or_default();
+            counts.0 += if day == today { asks } else { 0 };
+            counts.1 += asks.saturating_sub(matches);
+        }
+        Ok(known)
     }
 
     /// Earlier verifications under the same serial numbers, by institution and serial number.
@@ -255,8 +271,7 @@ impl VerificationTx {
     /// Uses left of the grants; `None` where a grant does not count them.
     pub(crate) async fn grants(&mut self, ids: &[&str]) -> Result<HashMap<String, Option<u64>>, StoreError> {
         let rows = sqlx::query_as::<_, (String, Option<i64>)>(
-            "SELECT g.id, g.max_runs - g.used_runs FROM (SELECT DISTINCT value ->> 0 AS id FROM json_each($1)) AS j
-             JOIN grants AS g ON g.id = j.id",
+            "SELECT g.id, g.max_runs - g.used_runs FROM json_each($1) AS j JOIN grants AS g ON g.id = j.value ->> 0",
         )
         .bind(singles(ids)?)
         .fetch_all(&mut *self.tx)
@@ -279,19 +294,19 @@ impl VerificationTx {
         .await?;
         run.each(
             "INSERT INTO consent_uses (token, uses, most, expires)
-             SELECT value ->> 0, sum(CAST(value ->> 1 AS BIGINT)), min(CAST(value ->> 2 AS BIGINT)),
-                min(CAST(value ->> 3 AS BIGINT)) FROM json_each($1) WHERE true GROUP BY value ->> 0
+             SELECT value ->> 0, CAST(value ->> 1 AS BIGINT), CAST(value ->> 2 AS BIGINT), CAST(value ->> 3 AS BIGINT)
+             FROM json_each($1) WHERE true
              ON CONFLICT (token) DO UPDATE SET uses = consent_uses.uses + excluded.uses",
-            &writes.consents,
+            &writes.consents.iter().map(|(t, (uses, most, expires))| (t, uses, most, expires)).collect::<Vec<_>>(),
         )
         .await?;
         run.each(
             "INSERT INTO subject_counts (subject, day, asks, matches)
-             SELECT value ->> 0, CAST(value ->> 1 AS BIGINT), sum(CAST(value ->> 2 AS BIGINT)),
-                sum(CAST(value ->> 3 AS BIGINT)) FROM json_each($1) WHERE true GROUP BY 1, 2
+             SELECT value ->> 0, CAST(value ->> 1 AS BIGINT), CAST(value ->> 2 AS BIGINT), CAST(value ->> 3 AS BIGINT)
+             FROM json_each($1) WHERE true
              ON CONFLICT (subject, day) DO UPDATE SET asks = subject_counts.asks + excluded.asks,
                 matches = subject_counts.matches + excluded.matches",
-            &writes.subjects,
+            &writes.subjects.iter().map(|((s, day), (asks, matches))| (s, day, asks, matches)).collect::<Vec<_>>(),
         )
         .await?;
         run.each(

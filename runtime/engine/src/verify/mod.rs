@@ -52,12 +52,13 @@ use crate::product::{Body, VerificationProduct};
 use crate::registry::{Earlier, NewRun};
 use consent::{Genuine, consent_subject};
 use question::{Question, read_question};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use standing::{Asked, Standing, not_verification};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use writer::{Ask, ConsentUse, Permit, Reply};
-use yunei_audit::{Receipt, commitment};
+use yunei_audit::{Receipt, ReceiptBody, commitment};
 use yunei_policy::verification::consent::{Covered, check_consent, missing};
 use yunei_policy::words::UnitKind;
 use yunei_policy::{Refusal, Refused};
@@ -66,6 +67,7 @@ use yunei_policy::{Refusal, Refused};
 const MAX_TRIES: usize = 8;
 /// The length of the answer's word and of the charge's together, with what pads them.
 const PADDED: usize = "not_found".len() + "false".len();
+const PADDING: &str = "..............";
 
 /// What a business asks.
 #[derive(Clone, Default)]
@@ -146,21 +148,42 @@ pub struct VerifyAnswer {
 }
 
 impl VerifyAnswer {
-    /// The envelope as JSON, with the receipt as the text that `yunei receipt verify` takes. It is as long for one answer
-    /// as for another.
-    pub fn to_json(&self) -> Value {
-        json!({
-            "verification": self.run, "answer": self.answer.as_str(), "charged": self.charged,
-            "pad": pad(self.answer, self.charged), "as_of": self.as_of, "serial": self.serial,
-            "repeated": self.repeated, "receipt": self.receipt.to_string(),
-        })
+    /// The envelope, with the receipt as the text that `yunei receipt verify` takes, and with the product where it is to be
+    /// named. As JSON it is as long for one answer as for another.
+    pub fn envelope<'a>(&'a self, product: Option<&'a str>) -> Envelope<'a> {
+        Envelope {
+            answer: self.answer.as_str(),
+            as_of: &self.as_of,
+            charged: self.charged,
+            pad: pad(self.answer, self.charged),
+            product,
+            receipt: self.receipt.to_string(),
+            repeated: self.repeated,
+            serial: self.serial.as_deref(),
+            verification: &self.run,
+        }
     }
 }
 
+/// An answer as it is told.
+#[derive(Debug, Serialize)]
+pub struct Envelope<'a> {
+    answer: &'static str,
+    as_of: &'a str,
+    charged: bool,
+    pad: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    product: Option<&'a str>,
+    receipt: String,
+    repeated: bool,
+    serial: Option<&'a str>,
+    verification: &'a str,
+}
+
 /// Makes all answers equally long.
-fn pad(answer: Answer, charged: bool) -> String {
+fn pad(answer: Answer, charged: bool) -> &'static str {
     let charge = if charged { "true" } else { "false" };
-    ".".repeat(PADDED - answer.as_str().len() - charge.len())
+    &PADDING[..PADDED - answer.as_str().len() - charge.len()]
 }
 
 /// Answers one verification.
@@ -363,24 +386,24 @@ impl Steps<'_> {
         let answer = Matched { known, holds }.answer(product);
         let charged = product.charges(answer.as_str());
         let body = self.body(permit.id(), &asked, answer, charged)?;
-        let digest = yunei_audit::receipt_digest(&body).map_err(|_| failed())?;
+        let body = ReceiptBody::new(body).map_err(|_| failed())?;
         let salt = self.domain.verifying.run_salt(permit.id());
         let note = self.domain.note(
             "verification.answered",
             self.about(permit.id()).into_iter().chain([
                 ("subject", commitment(&salt, &question.identity).into()),
                 ("consent", consent.map_or(Value::Null, |c| commitment(&salt, c.as_bytes()).into())),
-                ("receipt", digest.into()),
+                ("receipt", body.digest().into()),
                 ("price_class", json!(asked.product.price_class())),
             ]),
         )?;
-        let (log, entry) = (self.domain.log.clone(), note.entry());
+        let (log, entry) = (self.domain.log.clone(), note.into_entry());
         // A suspension waits for those who are here; who comes after it was told to stop.
         let _leaving = self.domain.running.releasing().await;
         if ticket.is_stopped() {
             return Err(stopped());
         }
-        let text = serde_json::to_string(&body).map_err(|_| failed())?;
+        let text = body.text().to_owned();
         let (recorded, receipt) = self.domain.verifying.recorder().record(log, entry, answer, body).await?;
         let (answer, position) = recorded.into_parts();
         let run = permit.id().to_owned();

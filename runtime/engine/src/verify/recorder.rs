@@ -4,9 +4,8 @@
 //! batch; so one of them takes all that wait, and the next batch gathers meanwhile.
 
 use super::Answer;
-use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
-use yunei_audit::{Entry, Log, LogError, Receipt, Recorded};
+use yunei_audit::{Entry, Log, LogError, Receipt, ReceiptBody, Recorded};
 
 /// At most how many entries one thread takes along; the log's own batches are as large.
 const MAX_BATCH: usize = 256;
@@ -19,7 +18,7 @@ struct Job {
     log: Log,
     entry: Entry,
     answer: Answer,
-    body: Map<String, Value>,
+    body: ReceiptBody,
     tell: oneshot::Sender<Proven>,
 }
 
@@ -36,7 +35,7 @@ impl Recorder {
     }
 
     /// Puts an entry into the log and proves it; returns when it is durable, and cosigned where that is asked for.
-    pub(super) async fn record(&self, log: Log, entry: Entry, answer: Answer, body: Map<String, Value>) -> Proven {
+    pub(super) async fn record(&self, log: Log, entry: Entry, answer: Answer, body: ReceiptBody) -> Proven {
         let (tell, told) = oneshot::channel();
         let job = Job { log, entry, answer, body, tell };
         self.jobs.send(job).await.map_err(|_| LogError::Stopped)?;
@@ -55,17 +54,12 @@ async fn run(mut incoming: mpsc::Receiver<Job>) {
 
 fn record(batch: Vec<Job>) {
     let Some(log) = batch.first().map(|job| job.log.clone()) else { return };
-    let (entries, rest): (Vec<_>, Vec<_>) =
-        batch.into_iter().map(|job| ((job.entry, job.answer), (job.body, job.tell))).unzip();
-    let (mut wanted, mut tells) = (Vec::new(), Vec::new());
-    let recorded = log.record_all(entries);
-    for (recorded, (body, tell)) in recorded.iter().zip(rest) {
-        wanted.extend(recorded.as_ref().ok().map(|recorded| (recorded.position(), body)));
+    let (mut entries, mut tells) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
+    for Job { entry, body, answer, tell, .. } in batch {
+        entries.push((entry, body, answer));
         tells.push(tell);
     }
-    let mut receipts = log.receipts(wanted).into_iter();
-    for (recorded, tell) in recorded.into_iter().zip(tells) {
-        let proven = recorded.and_then(|recorded| Ok((recorded, receipts.next().unwrap_or(Err(LogError::Stopped))?)));
+    for (proven, tell) in log.record_proven(entries).into_iter().zip(tells) {
         // Whoever is gone is not told; the permit that went with it closes the verification.
         let _ = tell.send(proven);
     }

@@ -61,13 +61,13 @@ impl Turn<'_> {
         *subject = (subject.0 + 1, subject.1 + 1);
         if let (Some(consent), Some(uses)) = (&ask.consent, uses) {
             known.consents.insert(consent.token.clone(), uses + 1);
-            self.writes.consents.push((consent.token.clone(), 1, consent.most, consent.expires));
+            self.writes.consent(&consent.token, consent.most, consent.expires);
         }
         match self.writes.grants.iter_mut().find(|(id, _)| *id == ask.grant) {
             Some((_, uses)) => *uses += 1,
             None => self.writes.grants.push((ask.grant.clone(), 1)),
         }
-        self.writes.subjects.push((ask.subject.clone(), place.day, 1, 0));
+        self.writes.subject(&ask.subject, place.day, 1, 0);
         let (institution, product) = (ask.institution.clone(), ask.product.clone());
         self.writes.count(CountRow(institution, product, place.epoch, place.day, 1, 0, 0, u64::from(near)));
         self.writes.charges.push(ChargeRow(

@@ -299,7 +299,7 @@ impl Desk {
         if matches + canaries > 0 {
             let Counted { institution, product, epoch, day, subject } = place;
             if matches > 0 {
-                writes.subjects.push((subject, day, 0, matches));
+                writes.subject(&subject, day, 0, matches);
             }
             writes.count(CountRow(institution, product, epoch, day, 0, matches, canaries, 0));
         }

@@ -3,19 +3,20 @@
 use super::Page;
 use super::uses::{MAX_FIELDS, bounded, idempotency_key, other_request};
 use crate::app::App;
-use crate::content::{json, json_tagged, page};
+use crate::content::{json, json_bytes, json_tagged, page};
 use crate::gate::{Answer, Call};
 use crate::jobs::Known;
 use crate::problem::Problem;
 use crate::schema::{
     IndexSample, IssuerAction, IssuerChange, NewBatch, NewIssuer, NewVerification, Resumption, SubjectProof,
 };
+use axum::body::Bytes;
 use axum::http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use yunei_engine::registry::Claim;
 use yunei_engine::verify::BATCH_AT_A_TIME;
-use yunei_engine::{BatchItem, BatchRequest, ConsentKey, VerifyAnswer, VerifyRequest};
+use yunei_engine::{BatchItem, BatchRequest, ConsentKey, VerifyRequest};
 use yunei_policy::authorise::Action;
 use yunei_policy::words::{State, UnitKind};
 use yunei_policy::{Refusal, Text};
@@ -33,20 +34,9 @@ pub(crate) async fn verify(app: Arc<App>, call: Call) -> Answer {
     if new.identity.len() > MAX_FIELDS || new.claims.len() > MAX_FIELDS {
         return Err(Problem::malformed("input/identity", "身份字段过多", "there are too many identity fields"));
     }
-    let asked = json!([
-        "verify",
-        new.product,
-        new.identity,
-        new.claim,
-        new.claims,
-        new.purpose,
-        new.scene,
-        new.serial,
-        new.consent,
-    ]);
-    let asked = serde_json::to_vec(&asked).map_err(|_| Problem::internal())?;
     let mut kept = None;
     if let Some(key) = idempotency_key(&call)? {
+        let asked = serde_json::to_vec(&said(&new)).map_err(|_| Problem::internal())?;
         let id = app.domain.run_id()?;
         match app.domain.claim(call.caller()?, &key, &asked, &id).await? {
             Claim::New => {
@@ -61,14 +51,13 @@ pub(crate) async fn verify(app: Arc<App>, call: Call) -> Answer {
             }
         }
     }
-    let answer = answered(&app, &call, new).await;
-    match (answer, kept) {
-        (Ok(value), Some(id)) => {
-            let value = Arc::new(value);
-            app.answers.put(&id, Arc::clone(&value));
-            json(StatusCode::OK, &*value)
+    match (answered(&app, &call, new).await, kept) {
+        (Ok(bytes), kept) => {
+            if let Some(id) = kept {
+                app.answers.put(&id, bytes.clone());
+            }
+            Ok(json_bytes(StatusCode::OK, bytes))
         }
-        (Ok(value), None) => json(StatusCode::OK, &value),
         (Err(problem), kept) => {
             if let Some(id) = kept {
                 app.answers.forget(&id);
@@ -78,7 +67,14 @@ pub(crate) async fn verify(app: Arc<App>, call: Call) -> Answer {
     }
 }
 
-async fn answered(app: &App, call: &Call, new: NewVerification) -> Result<Value, Problem> {
+/// All that makes a request the same request.
+fn said(new: &NewVerification) -> Value {
+    json!(
+        ["verify", new.product, new.identity, new.claim, new.claims, new.purpose, new.scene, new.serial, new.consent,]
+    )
+}
+
+async fn answered(app: &App, call: &Call, new: NewVerification) -> Result<Bytes, Problem> {
     let Ok(_room) = app.verifications.try_acquire() else { return Err(Problem::busy(1)) };
     let request = VerifyRequest {
         institution: call.actor()?.to_owned(),
@@ -93,21 +89,15 @@ async fn answered(app: &App, call: &Call, new: NewVerification) -> Result<Value,
         credential: call.credential.clone(),
     };
     let answer = app.domain.verify(&request).await?;
-    Ok(document(&answer, request.product))
-}
-
-/// The envelope, with the product.
-fn document(answer: &VerifyAnswer, product: String) -> Value {
-    let mut document = answer.to_json();
-    document["product"] = product.into();
-    document
+    let bytes = serde_json::to_vec(&answer.envelope(Some(&request.product))).map_err(|_| Problem::internal())?;
+    Ok(bytes.into())
 }
 
 fn replayed(app: &App, id: &str) -> Answer {
     let conflict = |code, zh: &str, en: &str| Problem::new(StatusCode::CONFLICT, Refusal::new(code, zh, en));
     match app.answers.find(id) {
-        Some(Known::Answered(value)) => {
-            let mut answer = json(StatusCode::OK, &*value)?;
+        Some(Known::Answered(bytes)) => {
+            let mut answer = json_bytes(StatusCode::OK, bytes);
             answer.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
             Ok(answer)
         }
@@ -151,16 +141,17 @@ pub(crate) async fn batch(app: Arc<App>, call: Call) -> Answer {
         credential: call.credential.clone(),
     };
     let answers = app.domain.verify_batch(request).await?;
-    let answers: Vec<Value> = answers
+    let answers: Result<Vec<Value>, _> = answers
         .iter()
         .map(|answer| match answer {
-            Ok(answer) => document(answer, new.product.clone()),
+            Ok(answer) => serde_json::to_value(answer.envelope(Some(&new.product))),
             Err(error) => {
                 let reasons = error.reasons().iter().map(|r| r.to_view(call.lang));
-                json!({ "refused": reasons.collect::<Vec<_>>() })
+                Ok(json!({ "refused": reasons.collect::<Vec<_>>() }))
             }
         })
         .collect();
+    let answers = answers.map_err(|_| Problem::internal())?;
     json(StatusCode::OK, &json!({ "answers": answers }))
 }
 
