@@ -33,7 +33,7 @@ ULPS = {
 # Sums of binary32 in another order than the source's, whose terms cancel.
 NEAR = {"onnx_mlp_sklearn": 3e-6, "onnx_imputed": 3e-6, "onnx_logistic": 3e-6, "onnx_categories": 3e-6, "onnx_svc": 3e-6,
         "onnx_sgd": 3e-6, "onnx_maxabs": 3e-6, "onnx_normalizer_l1": 3e-6, "onnx_normalizer_max": 3e-6, "onnx_mlp_regression": 3e-6, "onnx_torch": 3e-6, "onnx_svr_kernel": 3e-6}
-EXACT = {"lightgbm_sqrt", "lightgbm_quantile", "lightgbm_without_missing", "lightgbm_regression", "lightgbm_zero", "lightgbm_no_missing", "lightgbm_forest", "lightgbm_categories", "lightgbm_leafwise", "pmml_scorecard", "card_scorecard"}
+EXACT = {"lightgbm_frame", "lightgbm_sqrt", "lightgbm_quantile", "lightgbm_without_missing", "lightgbm_regression", "lightgbm_zero", "lightgbm_no_missing", "lightgbm_forest", "lightgbm_categories", "lightgbm_leafwise", "pmml_scorecard", "card_scorecard"}
 
 
 class Refused(Exception):

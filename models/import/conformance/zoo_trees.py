@@ -191,7 +191,7 @@ def xgboost_categories_binary(rows=300):
     import pandas as pd
 
     rng = np.random.default_rng(32)
-    towns = ["昆明", "dali", "lijiang", "qujing", "baoshan"]
+    towns = ["kunming", "dali", "lijiang", "qujing", "baoshan"]
 
     def draw(n):
         frame = pd.DataFrame({"x": rng.normal(size=n), "town": pd.Categorical(rng.choice(towns, n), categories=towns)})
@@ -315,6 +315,27 @@ def lightgbm_categories_binary(rows=300):
 
     params = {"objective": "binary", "num_leaves": 20, "min_data_per_group": 5, "max_cat_to_onehot": 8}
     return lightgbm_model(39, rows, params, 15, binary, draw=draw, categorical=[3, 4])
+
+
+def lightgbm_frame(rows=300):
+    """Categories of a data frame: the file has what the codes stand for."""
+    import pandas as pd
+
+    rng = np.random.default_rng(43)
+    towns, kinds = ["dali", "昆明", "lijiang", "qujing"], [1, 2, 7]
+
+    def draw(n):
+        x, town, kind = rng.normal(size=n), rng.integers(-1, 4, n), rng.integers(-1, 3, n)
+        frame = pd.DataFrame({"x": x, "town": pd.Categorical.from_codes(town, towns), "kind": pd.Categorical.from_codes(kind, kinds)})
+        codes = np.column_stack([town, kind]).astype(float)
+        codes[codes < 0] = np.nan
+        return frame, np.column_stack([x, codes])
+
+    frame, x = draw(3000)
+    y = x[:, 0] + (x[:, 1] == 1) - 0.5 * (x[:, 2] == 2) + rng.normal(size=3000) * 0.1
+    booster = lgb.train({"verbose": -1, "num_threads": 2, "num_leaves": 15, "min_data_per_group": 5}, lgb.Dataset(frame, y), 10)
+    frame, x = draw(rows)
+    return booster.model_to_string().encode(), "txt", ["x", "town", "kind"], x, {"score": booster.predict(frame)}
 
 
 ALL = {name: f for name, f in list(globals().items()) if name.startswith(("xgboost_", "lightgbm_")) and not name.endswith("_model")}

@@ -96,7 +96,8 @@ pub(super) fn text(bytes: &[u8]) -> Result<Model, Refusal> {
     let names: Vec<&str> = header.get("feature_names")?.split(' ').collect();
     let infos: Vec<&str> = header.keys.get("feature_infos").map(|s| s.split(' ').collect()).unwrap_or_default();
     let row = graph.inputs(columns, Num::F64)?;
-    let inputs = (0..columns).map(|i| input(i, names.get(i).copied(), infos.get(i).copied())).collect();
+    let mut inputs: Vec<Input> = (0..columns).map(|i| input(i, names.get(i).copied(), infos.get(i).copied())).collect();
+    categories(text, &infos, &mut inputs);
     let zero = vec![0.0; per_iteration];
     let iterations = trees.len().div_ceil(per_iteration);
     let ensemble = Ensemble { trees, outputs: per_iteration as u32, start: zero.clone(), end: zero };
@@ -133,6 +134,25 @@ fn input(i: usize, name: Option<&str>, info: Option<&str>) -> Input {
         .filter(|(a, b): &(f64, f64)| a.is_finite() && b.is_finite());
     let name = name.filter(|n| !n.is_empty()).map_or_else(|| format!("column_{i}"), str::to_owned);
     Input { name, num: Num::F64, null: Null::Nan, categories: Vec::new(), range }
+}
+
+/// What codes stand for, where the model was learnt from a data frame: a line behind the trees has one list per column of categories, whose
+/// places are the codes. Which columns those are is known where there are as many of them as lists.
+fn categories(text: &str, infos: &[&str], inputs: &mut [Input]) {
+    let tail = text.split_once("\nend of trees").map_or("", |(_, tail)| tail);
+    let line = tail.lines().find_map(|l| l.strip_prefix("pandas_categorical:")).unwrap_or("null");
+    let Ok(Some(lists)) = serde_json::from_str::<Option<Vec<Vec<serde_json::Value>>>>(line) else { return };
+    let is_set = |info: &str| !info.starts_with('[') && info != "none" && !info.is_empty();
+    let columns: Vec<usize> = infos.iter().enumerate().filter(|(_, i)| is_set(i)).map(|(i, _)| i).collect();
+    if columns.len() != lists.len() || lists.iter().any(|l| l.len() > limits::CATEGORIES) {
+        return;
+    }
+    for (column, list) in columns.into_iter().zip(lists) {
+        let word = |v: serde_json::Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
+        if let Some(input) = inputs.get_mut(column) {
+            input.categories = list.into_iter().map(word).collect();
+        }
+    }
 }
 
 /// What the objective makes of a sum.

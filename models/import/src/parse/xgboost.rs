@@ -69,6 +69,39 @@ struct Forest {
     /// How many trees there are before each round, and after the last.
     #[serde(default)]
     iteration_indptr: Vec<i64>,
+    /// What the codes of categories stand for, where they were learnt from a data frame (since 3.1).
+    #[serde(default)]
+    cats: Categories,
+}
+
+#[derive(Deserialize, Default)]
+struct Categories {
+    /// One per column; empty for a column of numbers.
+    #[serde(default)]
+    enc: Vec<Encoded>,
+}
+
+/// Texts one behind the other, in bytes, and where each begins; numbers have no beginnings.
+#[derive(Deserialize, Default)]
+struct Encoded {
+    #[serde(default)]
+    offsets: Vec<i64>,
+    #[serde(default)]
+    values: Vec<f64>,
+}
+
+impl Encoded {
+    /// The texts in the order of their codes; none where that is not what this is.
+    fn texts(&self) -> Vec<String> {
+        let text = |pair: &[i64]| {
+            let (from, to) = (usize::try_from(pair[0]).ok()?, usize::try_from(pair[1]).ok()?);
+            let own = self.values.get(from..to)?;
+            // Bytes are written with their sign.
+            let bytes = own.iter().map(|b| (*b as i64).rem_euclid(256) as u8).collect();
+            String::from_utf8(bytes).ok()
+        };
+        self.offsets.windows(2).take(limits::CATEGORIES).map(text).collect::<Option<Vec<String>>>().unwrap_or_default()
+    }
 }
 
 #[derive(Deserialize)]
@@ -268,7 +301,10 @@ fn model(document: Document) -> Result<Model, Refusal> {
         trees.push((group, tree));
     }
     let mut graph = Graph::default();
-    let (inputs, row) = inputs(&mut graph, &learner.feature_names, columns)?;
+    let (mut inputs, row) = inputs(&mut graph, &learner.feature_names, columns)?;
+    for (input, encoded) in inputs.iter_mut().zip(&forest.cats.enc) {
+        input.categories = encoded.texts();
+    }
     let zero = vec![0.0; groups];
     let ensemble = Ensemble { trees, outputs: groups as u32, start: starts, end: zero };
     let sums = graph.trees(row, ensemble, Num::F32)?;

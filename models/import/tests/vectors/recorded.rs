@@ -55,7 +55,14 @@ fn xgboost_sums_are_the_same_bits() {
 
 #[test]
 fn xgboost_probabilities_and_counts_are_within_one_ulp() {
-    for name in ["xgboost_binary", "xgboost_ubjson", "xgboost_poisson", "xgboost_classes", "xgboost_dart_classes"] {
+    for name in [
+        "xgboost_binary",
+        "xgboost_ubjson",
+        "xgboost_poisson",
+        "xgboost_classes",
+        "xgboost_dart_classes",
+        "xgboost_categories_binary",
+    ] {
         check(name, Close::Ulps(1));
     }
 }
@@ -74,6 +81,7 @@ fn lightgbm_sums_are_the_same_bits() {
         "lightgbm_forest",
         "lightgbm_categories",
         "lightgbm_leafwise",
+        "lightgbm_frame",
     ] {
         check(name, Close::Exact);
     }
@@ -134,5 +142,24 @@ fn sums_in_binary32_that_the_source_makes_otherwise_are_within_three_millionths(
 fn scorecards_give_the_same_points() {
     for name in ["pmml_scorecard", "card_scorecard"] {
         check(name, Close::Exact);
+    }
+}
+
+/// What a code stands for is in the file where the model was learnt from a data frame; a person has to be told.
+#[test]
+fn categories_of_data_frames_keep_their_names() {
+    let categories = |name: &str| -> Vec<Vec<String>> {
+        import(&model_file(name), Style::Auto).summary.features.iter().map(|f| f.categories.clone()).collect()
+    };
+    let towns = ["kunming", "dali", "lijiang", "qujing", "baoshan"].map(str::to_owned).to_vec();
+    assert_eq!(categories("xgboost_categories_binary"), [Vec::new(), towns]);
+    let (towns, kinds) = (["dali", "昆明", "lijiang", "qujing"].map(str::to_owned), ["1", "2", "7"].map(str::to_owned));
+    assert_eq!(categories("lightgbm_frame"), [Vec::new(), towns.to_vec(), kinds.to_vec()]);
+    // Beginnings that do not fit the texts: no names, and no other answers.
+    let file = String::from_utf8(model_file("lightgbm_frame")).unwrap();
+    for broken in ["[[\"a\"]]", "[[[1]],[2],[3]]", "null", "nonsense", "[["] {
+        let end = file.rfind("pandas_categorical:").unwrap();
+        let imported = import(format!("{}pandas_categorical:{broken}\n", &file[..end]).as_bytes(), Style::Auto);
+        assert!(imported.summary.features.iter().all(|f| f.categories.is_empty()), "{broken}");
     }
 }
