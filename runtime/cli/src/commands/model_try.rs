@@ -312,8 +312,14 @@ fn show(context: &mut Context, model: &Model, manifest: &Manifest, found: &Found
     if let Some(c) = compared {
         facts.push((pick("对照行数", "Rows compared"), count(c.rows as u64)));
         facts.push((pick("单精度逐位相同", "The same binary32"), count(c.same_binary32 as u64)));
-        facts.push((pick("最大差", "Greatest difference"), format!("{:e}", c.greatest_difference)));
-        facts.push((pick("最大相对差", "Greatest relative difference"), format!("{:e}", c.greatest_relative)));
+        facts.push((pick("最大差", "Greatest difference"), format!("{:.2e}", c.greatest_difference)));
+        let step = manifest.output().step();
+        if step > 0.0 {
+            // What a reader compares with was not rounded: half a step is no fault of the model.
+            let what = pick("其中按清单步长取整，至多", "Of that, rounding to the manifest's step, at most");
+            facts.push((what, format!("{:.2e}", step / 2.0)));
+        }
+        facts.push((pick("最大相对差", "Greatest relative difference"), format!("{:.2e}", c.greatest_relative)));
         if let Some((row, ours, theirs)) = c.worst {
             facts.push((pick("差最大的行", "In row"), format!("{row}: {ours} / {theirs}")));
         }
