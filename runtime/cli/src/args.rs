@@ -155,10 +155,12 @@ pub(crate) enum DatasetCommand {
     },
     /// Lists them.
     List,
-    /// Shows one.
+    /// Shows one, or a column of it with all that it may hold.
     Show {
         /// Its id.
         id: String,
+        /// A column.
+        column: Option<String>,
     },
 }
 

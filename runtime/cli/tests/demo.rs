@@ -30,6 +30,27 @@ fn json_is_one_document_and_every_leak_is_held() {
     for kept in ["home/log", "data/residents.parquet", "receipts", "results"] {
         assert!(keep.path().join(kept).exists(), "{kept}");
     }
+    the_catalogue_says_what_columns_hold(&keep.path().join("home"));
+}
+
+/// Whoever writes a query needs the spelling of values and the ends of ranges.
+fn the_catalogue_says_what_columns_hold(home: &std::path::Path) {
+    let show = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_yunei"));
+        let command = command.arg("--home").arg(home).args(["--lang", "en", "dataset", "show", "residents"]);
+        command.args(arguments).output().expect("it starts")
+    };
+    let text = |arguments: &[&str]| String::from_utf8(show(arguments).stdout).expect("UTF-8");
+    let all = text(&[]);
+    assert!(all.contains("0 … 120") && all.contains("昆明, 曲靖, 玉溪, … (16)"), "{all}");
+    let city = text(&["city"]);
+    assert!(city.contains("西双版纳") && !city.contains("(16)"), "{city}");
+    let city: Value = serde_json::from_slice(&show(&["city", "--json"]).stdout).expect("one JSON document");
+    assert_eq!(city["listed"].as_array().map(Vec::len), Some(16));
+    let wrong = show(&["wage"]);
+    assert_ne!(wrong.status.code(), Some(0));
+    let told = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    assert!(told.contains("dataset/unknown-column") && told.contains("months_insured"), "{told}");
 }
 
 #[test]

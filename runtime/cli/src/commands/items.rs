@@ -7,8 +7,9 @@ use crate::term::{Column, Mark, Table, count, decimal};
 use serde_json::{Value, json};
 use std::path::Path;
 use yunei_engine::TimingView;
-use yunei_engine::domain::Checkup;
-use yunei_engine::{Domain, Submission};
+use yunei_engine::domain::{Checkup, ColumnView, DatasetView};
+use yunei_engine::{Domain, DomainError, Submission};
+use yunei_policy::Refusal;
 use yunei_policy::words::State;
 
 pub(crate) async fn dataset(context: &mut Context, command: DatasetCommand) -> Outcome {
@@ -51,32 +52,79 @@ pub(crate) async fn dataset(context: &mut Context, command: DatasetCommand) -> O
             context.term.table(&table);
             Ok(())
         }
-        DatasetCommand::Show { id } => {
+        DatasetCommand::Show { id, column } => {
             let dataset = domain.dataset(&id).await?;
-            if context.term.is_json() {
-                context.term.json(&dataset);
-                return Ok(());
+            let column = column.map(|name| column_of(&dataset, &name)).transpose()?;
+            match (context.term.is_json(), column) {
+                (true, None) => context.term.json(&dataset),
+                (true, Some(column)) => context.term.json(column),
+                (false, None) => show_dataset(context, &dataset),
+                (false, Some(column)) => show_column(context, &dataset, column),
             }
-            let lang = context.term.lang();
-            context.term.heading(&format!("{}  {}", dataset.id, dataset.title.get(lang)));
-            let facts = [
-                (context.term.pick("提供单位", "Provider").to_owned(), dataset.provider.clone()),
-                (context.term.pick("状态", "State").to_owned(), dataset.state.to_string()),
-                (context.term.pick("版本", "Version").to_owned(), dataset.version.to_string()),
-                (context.term.pick("行数", "Rows").to_owned(), count(dataset.rows)),
-                (context.term.pick("预算期", "Budget epoch").to_owned(), dataset.epoch.to_string()),
-            ];
-            let facts: Vec<(&str, String)> = facts.iter().map(|(k, v)| (k.as_str(), v.clone())).collect();
-            context.term.facts(&facts);
-            let headings = [("列", "Column"), ("类型", "Type"), ("类别", "Class"), ("用途", "Usages")];
-            let mut table = Table::new(headings.map(|(zh, en)| Column::left(context.term.pick(zh, en))));
-            for c in &dataset.columns {
-                table.row([c.name.clone(), c.kind.clone(), c.class.clone(), c.usages.join(", ")]);
-            }
-            context.term.table(&table);
             Ok(())
         }
     }
+}
+
+fn column_of<'a>(dataset: &'a DatasetView, name: &str) -> Result<&'a ColumnView, DomainError> {
+    dataset.columns.iter().find(|c| c.name == name).ok_or_else(|| {
+        let names: Vec<&str> = dataset.columns.iter().map(|c| c.name.as_str()).collect();
+        let names = names.join(", ");
+        Refusal::new("dataset/unknown-column", "该数据集没有此列", "the dataset has no such column")
+            .hint(format!("该数据集的列：{names}"), format!("its columns: {names}"))
+            .into()
+    })
+}
+
+fn show_dataset(context: &mut Context, dataset: &DatasetView) {
+    let lang = context.term.lang();
+    context.term.heading(&format!("{}  {}", dataset.id, dataset.title.get(lang)));
+    let facts = [
+        (context.term.pick("提供单位", "Provider").to_owned(), dataset.provider.clone()),
+        (context.term.pick("状态", "State").to_owned(), dataset.state.to_string()),
+        (context.term.pick("版本", "Version").to_owned(), dataset.version.to_string()),
+        (context.term.pick("行数", "Rows").to_owned(), count(dataset.rows)),
+        (context.term.pick("预算期", "Budget epoch").to_owned(), dataset.epoch.to_string()),
+    ];
+    let facts: Vec<(&str, String)> = facts.iter().map(|(k, v)| (k.as_str(), v.clone())).collect();
+    context.term.facts(&facts);
+    let headings = [("列", "Column"), ("类型", "Type"), ("类别", "Class"), ("取值", "Holds"), ("用途", "Usages")];
+    let mut table = Table::new(headings.map(|(zh, en)| Column::left(context.term.pick(zh, en))));
+    for c in &dataset.columns {
+        table.row([c.name.clone(), c.kind.clone(), c.class.clone(), holds(c, SHOWN), c.usages.join(", ")]);
+    }
+    context.term.table(&table);
+}
+
+/// How many values of a column stand in the table of its dataset.
+const SHOWN: usize = 3;
+
+/// What a column may hold: its range, or its values, at most so many of them.
+fn holds(column: &ColumnView, most: usize) -> String {
+    let Some(all) = column.values else {
+        return column.range.as_ref().map(|(lo, hi)| format!("{lo} … {hi}")).unwrap_or_default();
+    };
+    let mut text = column.listed.iter().take(most).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if all > most.min(column.listed.len()) {
+        text.push_str(&format!(", … ({all})"));
+    }
+    text
+}
+
+fn show_column(context: &mut Context, dataset: &DatasetView, column: &ColumnView) {
+    let lang = context.term.lang();
+    context.term.heading(&format!("{}.{}", dataset.id, column.name));
+    let meaning = column.meaning.as_ref().map(|m| m.get(lang).to_owned()).unwrap_or_default();
+    let facts = [
+        (context.term.pick("含义", "Meaning").to_owned(), meaning),
+        (context.term.pick("类型", "Type").to_owned(), column.kind.clone()),
+        (context.term.pick("类别", "Class").to_owned(), column.class.clone()),
+        (context.term.pick("用途", "Usages").to_owned(), column.usages.join(", ")),
+        (context.term.pick("取值", "Holds").to_owned(), holds(column, usize::MAX)),
+    ];
+    let facts: Vec<(&str, String)> =
+        facts.iter().filter(|(_, v)| !v.is_empty()).map(|(k, v)| (k.as_str(), v.clone())).collect();
+    context.term.facts(&facts);
 }
 
 async fn register(context: &mut Context, domain: &Face, file: &Path, publish: bool) -> Outcome {

@@ -169,7 +169,8 @@ impl Domain {
         }
     }
 
-    fn literals(&self) -> Vec<Literal> {
+    /// All of them, as literals of a query.
+    pub fn literals(&self) -> Vec<Literal> {
         match self {
             Self::Text(values) => values.iter().cloned().map(Literal::Text).collect(),
             Self::Int(values) => values.iter().copied().map(Literal::Int).collect(),

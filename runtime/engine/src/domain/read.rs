@@ -50,14 +50,7 @@ impl Domain {
         let version = self.store.dataset_version(&dataset.id, dataset.newest).await?;
         let spec = DatasetSpec::parse(&dataset.spec_toml)?;
         let state = self.store.shown(&Subject::Dataset(dataset.id.clone()), dataset.state).await?;
-        let columns = spec.columns().iter().map(|c| ColumnView {
-            name: c.name().to_owned(),
-            kind: format!("{:?}", c.column_type()).to_lowercase(),
-            class: serde_json::to_value(c.class()).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default(),
-            usages: c.usages().iter().map(|u| u.as_str().to_owned()).collect(),
-            bounds: c.interval().map(|i| (i.lo(), i.hi())),
-            values: c.domain().map(crate::catalogue::Domain::len),
-        });
+        let columns = spec.columns().iter().map(ColumnView::of);
         Ok(DatasetView {
             id: dataset.id,
             title: spec.title().clone(),

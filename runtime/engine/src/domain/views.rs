@@ -1,8 +1,11 @@
 //! What is shown of things: plain values that serialise, made of public knowledge only.
 
+use crate::catalogue::{ColumnSpec, ColumnType, Domain};
+use crate::dates::format_date;
 use serde::{Deserialize, Serialize};
 use yunei_policy::Text;
 use yunei_policy::clear::{Clearance, HalfWidth};
+use yunei_policy::facts::Literal;
 use yunei_policy::words::{ReleaseClass, Role, State, UnitKind};
 
 /// An institution.
@@ -55,10 +58,58 @@ pub struct ColumnView {
     pub class: String,
     /// What it may be used for.
     pub usages: Vec<String>,
+    /// What it means, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meaning: Option<Text>,
     /// Declared bounds.
     pub bounds: Option<(f64, f64)>,
+    /// The same as a query writes them: dates as `YYYY-MM-DD`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<(String, String)>,
     /// How many values its declared domain has.
     pub values: Option<usize>,
+    /// The first of them, in the declared order: at most [`MAX_LISTED`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listed: Vec<String>,
+}
+
+/// At most how many values of a declared domain a column lists.
+pub const MAX_LISTED: usize = 100;
+
+impl ColumnView {
+    /// A column of the catalogue; what is declared alone, nothing of the data.
+    pub(crate) fn of(column: &ColumnSpec) -> Self {
+        let bounds = column.interval().map(|i| (i.lo(), i.hi()));
+        let spelled = |end: f64| match column.column_type() {
+            // Days since 1970: whole, within the calendar of the catalogue.
+            ColumnType::Date32 => format_date(end as i32),
+            _ => end.to_string(),
+        };
+        let listed = column.domain().map(Domain::literals).unwrap_or_default();
+        Self {
+            name: column.name().to_owned(),
+            kind: column.column_type().to_string(),
+            class: serde_json::to_value(column.class())
+                .ok()
+                .and_then(|v| v.as_str().map(str::to_owned))
+                .unwrap_or_default(),
+            usages: column.usages().iter().map(|u| u.as_str().to_owned()).collect(),
+            meaning: column.meaning().cloned(),
+            bounds,
+            range: bounds.map(|(lo, hi)| (spelled(lo), spelled(hi))),
+            values: column.domain().map(Domain::len),
+            listed: listed.into_iter().take(MAX_LISTED).map(listed_value).collect(),
+        }
+    }
+}
+
+fn listed_value(value: Literal) -> String {
+    match value {
+        Literal::Date(days) => format_date(days),
+        Literal::Text(text) => text,
+        Literal::Int(number) => number.to_string(),
+        other => format!("{other:?}").to_lowercase(),
+    }
 }
 
 /// A model as the registry shows it.

@@ -36,8 +36,12 @@ pub struct Column {
     pub kind: String,
     pub class: String,
     pub usages: Vec<String>,
+    #[schema(inline)]
+    pub meaning: Option<Text>,
     pub bounds: Option<Vec<f64>>,
+    pub range: Option<Vec<String>>,
     pub values: Option<u64>,
+    pub listed: Option<Vec<String>>,
 }
 
 /// A version of a dataset.

@@ -140,8 +140,10 @@ fn closing(term: &mut Term, ground: &Ground, report: &mut Report) {
     term.blank();
     if let Some(kept) = ground.kept() {
         let line = match term.lang() {
-            Lang::Zh => format!("域保留在 {}，可用 yunei --home 继续使用", kept.join("home").display()),
-            Lang::En => format!("The domain stays in {}: play on with yunei --home", kept.join("home").display()),
+            Lang::Zh => format!("域已保留，可继续使用：yunei --home {} product list", kept.join("home").display()),
+            Lang::En => {
+                format!("The domain stays, to play on: yunei --home {} product list", kept.join("home").display())
+            }
         };
         term.text(&line);
     }
