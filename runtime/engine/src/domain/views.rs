@@ -59,17 +59,17 @@ pub struct ColumnView {
     /// What it may be used for.
     pub usages: Vec<String>,
     /// What it means, for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub meaning: Option<Text>,
     /// Declared bounds.
     pub bounds: Option<(f64, f64)>,
     /// The same as a query writes them: dates as `YYYY-MM-DD`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub range: Option<(String, String)>,
     /// How many values its declared domain has.
     pub values: Option<usize>,
     /// The first of them, in the declared order: at most [`MAX_LISTED`].
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub listed: Vec<String>,
 }
 

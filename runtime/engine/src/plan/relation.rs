@@ -357,7 +357,8 @@ pub(super) fn function_refusal(name: &str) -> Refusal {
     not_allowed(name)
 }
 
-/// An expression as its author would recognise it.
+/// An expression as its author would recognise it: literals without their types, and `count(*)`, which is planned as
+/// `count(1)`.
 pub(super) fn text_of(expr: &Expr) -> String {
-    expr.schema_name().to_string().chars().take(160).collect()
+    expr.human_display().to_string().replace("count(1)", "count(*)").chars().take(160).collect()
 }

@@ -41,7 +41,7 @@ pub struct Column {
     pub bounds: Option<Vec<f64>>,
     pub range: Option<Vec<String>>,
     pub values: Option<u64>,
-    pub listed: Option<Vec<String>>,
+    pub listed: Vec<String>,
 }
 
 /// A version of a dataset.
