@@ -93,6 +93,51 @@ pub(crate) fn linear(a: f64, b: f64, c: f64, d: f64) -> f64 {
     (a * 0.00025 + b * -0.0001) + (c * 0.00005 + d * -0.00015)
 }
 
+/// Points for what a feature is above or below.
+pub(crate) const POINTS: &str = "(module (func (export \"score\") (param f64 f64 f64 f64) (result f64)
+    (f64.add
+      (f64.add (select (f64.const 12) (f64.const 3) (f64.lt (local.get 0) (f64.const 60000)))
+        (select (f64.const 7) (f64.const 1) (f64.ge (local.get 1) (f64.const 120000))))
+      (f64.add (select (f64.const 9) (f64.const 2) (f64.gt (local.get 2) (local.get 3)))
+        (select (f64.const 5) (f64.const 0) (f64.le (local.get 3) (f64.const 30000)))))))";
+
+#[inline]
+pub(crate) fn points(a: f64, b: f64, c: f64, d: f64) -> f64 {
+    let either = |yes, x, y| if yes { x } else { y };
+    (either(a < 60_000.0, 12.0, 3.0) + either(b >= 120_000.0, 7.0, 1.0))
+        + (either(c > d, 9.0, 2.0) + either(d <= 30_000.0, 5.0, 0.0))
+}
+
+/// How far the features are from a point.
+pub(crate) const DISTANCE: &str = "(module
+  (func $part (param f64 f64) (result f64) (local $x f64)
+    (local.set $x (f64.mul (f64.sub (local.get 0) (f64.const 100000)) (local.get 1)))
+    (f64.mul (local.get $x) (local.get $x)))
+  (func (export \"score\") (param f64 f64 f64 f64) (result f64)
+    (f64.sqrt (f64.add
+      (f64.add (call $part (local.get 0) (f64.const 0.0001)) (call $part (local.get 1) (f64.const 0.0002)))
+      (f64.add (call $part (local.get 2) (f64.const 0.0003)) (call $part (local.get 3) (f64.const 0.0001)))))))";
+
+#[inline]
+pub(crate) fn distance(a: f64, b: f64, c: f64, d: f64) -> f64 {
+    let part = |x: f64, weight: f64| {
+        let x = (x - 100_000.0) * weight;
+        x * x
+    };
+    ((part(a, 0.0001) + part(b, 0.0002)) + (part(c, 0.0003) + part(d, 0.0001))).sqrt()
+}
+
+/// What the sandbox does to every result under [`manifest`], in Rust.
+#[inline]
+pub(crate) fn bounded(x: f64) -> f64 {
+    let x = if x.is_nan() { 0.0 } else { x };
+    let x = if x < -100.0 { -100.0 } else { x };
+    let x = if x > 100.0 { 100.0 } else { x };
+    let round = 6_755_399_441_055_744.0;
+    let x = -100.0 + (((x + 100.0) * 10_000.0 + round) - round) * 0.0001;
+    if x > 100.0 { 100.0 } else { x }
+}
+
 /// Stores `words` times eight bytes, one after the other, and loads the last.
 pub(crate) fn writer(pages: u32, words: usize) -> String {
     let stores: String =

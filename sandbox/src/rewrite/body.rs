@@ -6,6 +6,7 @@ use wasm_encoder::{BlockType, Instruction as I, ValType};
 use wasmparser::{FunctionBody, Operator};
 
 use super::contain::Temporaries;
+use super::saves::{self, Ask, Asks, Types};
 use super::{Copier, Fault, Plan};
 use crate::verify::Verified;
 use crate::verify::graph::callee_of;
@@ -18,6 +19,7 @@ pub(super) fn rewrite(
     index: usize,
     body: &FunctionBody<'_>,
     verified: &Verified,
+    types: &Types<'_>,
     plan: Option<&Plan>,
 ) -> Result<(), Fault> {
     let (graph, facts) = (verified.graph(), verified.facts());
@@ -28,7 +30,9 @@ pub(super) fn rewrite(
         return Ok(());
     };
     let params = facts.types[facts.functions[index] as usize].params().len() as u32;
-    let mut out = Copy::begin(body, params, plan, graph.from_model[index])?;
+    let undone = plan.undo && graph.from_model[index];
+    let asks = if undone { saves::asks(body, params, types)? } else { Asks::default() };
+    let mut out = Copy::begin(body, params, plan, undone, asks)?;
     let charges = &graph.charges[index];
     let frame = facts.bodies[index].frame;
     let mut loops = charges.loops.iter();
@@ -64,11 +68,15 @@ pub(super) struct Copy<'p> {
     pub(super) plan: &'p Plan,
     /// Whether what it writes has to be undone: not so for what only the start function runs.
     pub(super) undone: bool,
+    /// What its next stores ask for, where that is so.
+    pub(super) asks: std::vec::IntoIter<Ask>,
+    /// Bytes of its window, if it has one.
+    pub(super) window: Option<u32>,
     pub(super) temporaries: Temporaries,
 }
 
 impl<'p> Copy<'p> {
-    fn begin(body: &FunctionBody<'_>, params: u32, plan: &'p Plan, undone: bool) -> Result<Self, Fault> {
+    fn begin(body: &FunctionBody<'_>, params: u32, plan: &'p Plan, undone: bool, asks: Asks) -> Result<Self, Fault> {
         let mut re = Copier;
         let mut locals = Vec::new();
         let mut next = params;
@@ -79,7 +87,13 @@ impl<'p> Copy<'p> {
         }
         let temporaries = Temporaries::after(next);
         locals.extend(Temporaries::TYPES);
-        Ok(Self { f: enc::Function::new(locals), re, plan, undone, temporaries })
+        let window = asks.window;
+        let asks = asks.of.into_iter();
+        let mut copy = Self { f: enc::Function::new(locals), re, plan, undone, temporaries, asks, window };
+        if window.is_some() {
+            copy.no_window();
+        }
+        Ok(copy)
     }
 
     /// Copies an instruction as it is.

@@ -2,6 +2,9 @@
 //! saved in the host's memory; after the unit, saved blocks and globals are put back. The cost grows
 //! with the blocks written, not with the size of the memory.
 //!
+//! A store asks the flags of the one or two blocks that it touches, where `saves.rs` does not say that this has been
+//! asked before. In a function that asks for many bytes at once, those are its *window*: a store into it asks no further.
+//!
 //! A memory that can grow is given its greatest size from the start, for no engine can shrink one.
 //! Its size as the guest sees it is a number of ours, against which every access is checked.
 
@@ -11,12 +14,16 @@ use wasmparser::Operator;
 
 use super::body::Copy;
 use super::layout::BLOCK;
+use super::saves::{Ask, Window};
 use super::{Fault, Layout, Plan};
 use crate::verify::ops::{Access, Write, load_of, store_of, write_of};
 
 const BLOCK_SHIFT: i32 = BLOCK.trailing_zeros() as i32;
 
-/// Locals of our own behind a function's: one per value type, one for an address, one for a source.
+/// Where a function's window is before it has one: no memory reaches so far, and a store there traps.
+const NOWHERE: i32 = i32::MIN;
+
+/// Locals of our own behind a function's: one per value type, one for an address, one for a source, one for the window.
 #[derive(Clone, Copy)]
 pub(super) struct Temporaries {
     first: u32,
@@ -24,7 +31,7 @@ pub(super) struct Temporaries {
 
 impl Temporaries {
     pub(super) const TYPES: [(u32, ValType); 5] =
-        [(3, ValType::I32), (1, ValType::I64), (1, ValType::F32), (1, ValType::F64), (1, ValType::V128)];
+        [(4, ValType::I32), (1, ValType::I64), (1, ValType::F32), (1, ValType::F64), (1, ValType::V128)];
 
     pub(super) fn after(first: u32) -> Self {
         Self { first }
@@ -38,14 +45,18 @@ impl Temporaries {
         self.first + 1
     }
 
+    fn window(self) -> u32 {
+        self.first + 3
+    }
+
     /// The local for a value of type `ty`.
     pub(super) fn of(self, ty: ValType) -> u32 {
         self.first
             + match ty {
-                ValType::I64 => 3,
-                ValType::F32 => 4,
-                ValType::F64 => 5,
-                ValType::V128 => 6,
+                ValType::I64 => 4,
+                ValType::F32 => 5,
+                ValType::F64 => 6,
+                ValType::V128 => 7,
                 _ => 2,
             }
     }
@@ -145,29 +156,53 @@ impl Copy<'_> {
         if self.plan.growing {
             self.check(address, access.offset + u64::from(access.width));
         }
-        if self.undoes() {
-            self.mark(address, access);
+        match self.asks.next() {
+            Some(Ask::For { from, bytes, window }) => self.ask(address, from, bytes, window),
+            Some(Ask::Nothing) | None => {}
         }
         self.add(&[I::LocalGet(address), I::LocalGet(value)]);
     }
 
-    /// Saves the one or two blocks that a store touches, unless they are saved already.
-    fn mark(&mut self, address: u32, Access { width, offset }: Access) {
-        // Modulo 2^32, as the addition is: where the sum goes beyond, the store itself traps.
-        let first = offset as u32;
-        let last = first.wrapping_add(width - 1);
+    /// No block is known to be saved when a function begins.
+    pub(super) fn no_window(&mut self) {
+        self.add(&[I::I32Const(NOWHERE), I::LocalSet(self.temporaries.window())]);
+    }
+
+    /// Sees to it that so many bytes from `address + from` are saved, modulo 2^32.
+    fn ask(&mut self, address: u32, from: u32, bytes: u32, window: Window) {
+        let place = self.temporaries.window();
+        let mut first = vec![I::LocalGet(address)];
+        if from != 0 {
+            first.extend([I::I32Const(from.cast_signed()), I::I32Add]);
+        }
+        let room = self.window.and_then(|extent| extent.checked_sub(bytes)).filter(|_| window != Window::Makes);
+        if let Some(room) = room {
+            self.add(&first).add(&[I::LocalGet(place), I::I32Sub, I::I32Const(room.cast_signed()), I::I32GtU]);
+            self.add(&[I::If(BlockType::Empty)]);
+        }
+        // Where the window is not expected to answer, a call for each store that it does not answer would be dear.
+        let flags = bytes <= BLOCK && !(room.is_some() && window == Window::Likely);
+        if flags {
+            self.ask_flags(address, from, bytes);
+        }
+        let touch = I::Call(self.plan.index.save + 2);
+        self.add(&first).add(&[I::I32Const(bytes.cast_signed()), touch]);
+        for _ in 0..u32::from(flags) + u32::from(room.is_some()) {
+            self.add(&[I::End]);
+        }
+        if window == Window::Makes {
+            self.add(&first).add(&[I::LocalSet(place)]);
+        }
+    }
+
+    /// Begins what is done where not all blocks of so many bytes, a block at most, are saved.
+    fn ask_flags(&mut self, address: u32, from: u32, bytes: u32) {
         let flag = I::I32Load8U(host(self.plan, self.plan.layout.flags(), 0));
-        let save = I::Call(self.plan.index.save);
-        self.block(address, first).add(std::slice::from_ref(&flag));
-        if width > 1 {
-            self.block(address, last).add(&[flag, I::I32And]);
+        self.block(address, from).add(std::slice::from_ref(&flag));
+        if bytes > 1 {
+            self.block(address, from.wrapping_add(bytes - 1)).add(&[flag, I::I32And]);
         }
         self.add(&[I::I32Eqz, I::If(BlockType::Empty)]);
-        self.block(address, first).add(std::slice::from_ref(&save));
-        if width > 1 {
-            self.block(address, last).add(&[save]);
-        }
-        self.add(&[I::End]);
     }
 
     /// Pushes the number of the block at `address + offset`.
@@ -289,6 +324,18 @@ pub(super) fn save_range(plan: &Plan) -> enc::Function {
     all(&mut f, &[I::Loop(BlockType::Empty), I::LocalGet(address), I::Call(plan.index.save)]);
     all(&mut f, &[I::LocalGet(address), I::I32Const(1), I::I32Add, I::LocalTee(address)]);
     all(&mut f, &[I::LocalGet(last), I::I32LeU, I::BrIf(0), I::End, I::End]);
+    f
+}
+
+/// `touch(address, length)`: saves every block of a range that is going to be written, at least one byte. Traps where it
+/// goes beyond the memory, as the unit is going to.
+pub(super) fn touch(plan: &Plan) -> enc::Function {
+    let (address, length) = (0, 1);
+    let mut f = enc::Function::new([]);
+    all(&mut f, &[I::LocalGet(address), I::I64ExtendI32U, I::LocalGet(length), I::I64ExtendI32U, I::I64Add]);
+    all(&mut f, &[I::I64Const(i64::from(plan.guest_pages) << 16), I::I64GtU]);
+    all(&mut f, &[I::If(BlockType::Empty), I::Unreachable, I::End]);
+    all(&mut f, &[I::LocalGet(address), I::LocalGet(length), I::Call(plan.index.save + 1), I::End]);
     f
 }
 

@@ -40,6 +40,7 @@ pub(super) fn add(out: &mut Sections, plan: &Plan, pairs: Option<enc::Function>)
         if plan.index.memory > 0 {
             add(2, contain::save(plan));
             add(3, contain::save_range(plan));
+            add(3, contain::touch(plan));
         }
         out.exports.export(export::UNDO, enc::ExportKind::Func, functions + UNDO);
     }
@@ -117,7 +118,7 @@ fn undo(f: &mut enc::Function, plan: &Plan, depth: u32) {
 }
 
 /// The end of a loop within a block, and of that block.
-pub(super) fn loop_end(f: &mut enc::Function) {
+fn loop_end(f: &mut enc::Function) {
     f.instruction(&I::Br(0)).instruction(&I::End).instruction(&I::End);
 }
 

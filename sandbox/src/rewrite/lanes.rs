@@ -12,9 +12,8 @@ use wasmparser::{BinaryReader, FunctionBody, Operator};
 
 use super::Plan;
 use super::contain::host;
-use super::driver::loop_end;
 use crate::manifest::{FeatureType, Kind, Output};
-use crate::run::{Grid, ROUND};
+use crate::run::{Grid, ROUND, finish};
 use crate::verify::ops;
 use crate::verify::{Class, Cost, Verified};
 
@@ -24,7 +23,7 @@ const LOCALS: u32 = 4096;
 const DEPTH: u32 = 16;
 
 /// Instructions of a pair beyond which a second pair beside it is worth nothing: the loop itself is little then.
-const SMALL: usize = 64;
+const SMALL: usize = 128;
 
 /// `run(from, to) -> next` over pairs of rows, where the model allows it. Its results are bounded already, as
 /// `finish` (`run/output.rs`) would bound them.
@@ -52,13 +51,13 @@ pub(super) fn rows(plan: &Plan, verified: &Verified) -> Option<enc::Function> {
             f.instruction(instruction);
         }
     };
-    all(&[I::Block(BlockType::Empty), I::Loop(BlockType::Empty)]);
-    all(&[I::LocalGet(row), I::LocalGet(to), I::I32GeU, I::BrIf(1)]);
+    all(&[I::Block(BlockType::Empty), I::LocalGet(row), I::LocalGet(to), I::I32GeU, I::BrIf(0)]);
+    all(&[I::Loop(BlockType::Empty)]);
     for pair in &pairs {
         all(&pair.code);
     }
-    all(&[I::LocalGet(row), I::I32Const(2 * pairs.len() as i32), I::I32Add, I::LocalSet(row)]);
-    loop_end(&mut f);
+    all(&[I::LocalGet(row), I::I32Const(2 * pairs.len() as i32), I::I32Add, I::LocalTee(row)]);
+    all(&[I::LocalGet(to), I::I32LtU, I::BrIf(0), I::End, I::End]);
     // The last pairs may have rows that nobody asked for: a chunk ends after whole pairs.
     f.instruction(&I::LocalGet(to)).instruction(&I::End);
     Some(f)
@@ -79,6 +78,12 @@ fn pair<'v>(plan: &Plan, verified: &'v Verified, budget: u64, ahead: u32, locals
     lanes.add(&address);
     lanes.add(&[I::LocalGet(result), I::V128Store(host(plan, plan.layout.results() + ahead * 16, 3))]);
     Some(lanes)
+}
+
+/// A constant in both lanes.
+fn both(x: f64) -> I<'static> {
+    let bits = u128::from(x.to_bits());
+    I::V128Const((bits << 64 | bits) as i128)
 }
 
 /// What lies on the operand stack: a pair of values, or a pair of truth values as masks.
@@ -136,24 +141,47 @@ impl Lanes<'_> {
         Some(local)
     }
 
-    /// Brings the values on the stack into the declared range and onto the grid, step by step as
-    /// `finish` (`run/output.rs`) does it.
+    /// Brings the values on the stack into the declared range and onto the grid: the same bits as `finish`
+    /// (`run/output.rs`) gives, without those of its steps that change nothing under this manifest.
     fn bound(&mut self, output: Output) -> Option<()> {
-        let constant = |x: f64| {
-            let bits = u128::from(x.to_bits());
-            I::V128Const((bits << 64 | bits) as i128)
-        };
-        let (min, max, grid) = (constant(output.min()), constant(output.max()), Grid::of(&output));
+        // Zero has one sign here: what is below is compared with it, or added to.
+        let (min, max) = (output.min() + 0.0, output.max() + 0.0);
         let x = self.keep(Item::Value)?;
-        self.add(&[I::LocalGet(x), constant(output.default()), I::LocalGet(x), I::LocalGet(x), I::F64x2Eq]);
-        // pmax(a, b) is b where a < b, pmin(a, b) is b where b < a, and a in any other case.
-        self.add(&[I::V128Bitselect, min.clone(), I::F64x2PMax, max.clone(), I::F64x2PMin]);
-        if let Some(Grid { inverse, step }) = grid {
-            self.add(&[min.clone(), I::F64x2Sub, constant(inverse), I::F64x2Mul]);
-            self.add(&[constant(ROUND), I::F64x2Add, constant(ROUND), I::F64x2Sub]);
-            self.add(&[constant(step), I::F64x2Mul, min, I::F64x2Add, max, I::F64x2PMin]);
+        // pmax(a, b) is b where a < b, pmin(a, b) is b where b < a, and a in any other case: of `min` and a NaN, `min`.
+        self.add(&[both(min), I::LocalGet(x), I::F64x2PMax, both(max), I::F64x2PMin]);
+        match Grid::of(&output) {
+            Some(Grid { inverse, step }) => {
+                let end = min + (((max - min) * inverse + ROUND) - ROUND) * step;
+                // A zero makes no difference: the value is not below `min`, and so no negative zero.
+                let from_zero = min == 0.0;
+                if !from_zero {
+                    self.add(&[both(min), I::F64x2Sub]);
+                }
+                // As adding `ROUND` and taking it away: ties to even, and no number here is negative, or too great.
+                self.add(&[both(inverse), I::F64x2Mul, I::F64x2Nearest]);
+                self.add(&[both(step), I::F64x2Mul]);
+                if !from_zero {
+                    self.add(&[both(min), I::F64x2Add]);
+                }
+                // Every step before is monotone: no multiple is above that of `max`.
+                if end > max {
+                    self.add(&[both(max), I::F64x2PMin]);
+                }
+            }
+            // A negative zero: with a grid, zero is a sum of two that are not both negative zeros.
+            None if min < 0.0 && max >= 0.0 => self.add(&[both(0.0), I::F64x2Add]),
+            None => {}
         }
-        self.add(&[constant(0.0), I::F64x2Add]);
+        let finished = |x: f64| {
+            let mut one = [x];
+            finish(&output, &mut one);
+            one[0]
+        };
+        // What a NaN has become by now is what `min` becomes.
+        let (for_nan, so_far) = (finished(f64::NAN), finished(min));
+        if for_nan.to_bits() != so_far.to_bits() {
+            self.add(&[both(for_nan), I::LocalGet(x), I::LocalGet(x), I::F64x2Eq, I::V128Bitselect]);
+        }
         self.stack.push(Item::Value);
         Some(())
     }

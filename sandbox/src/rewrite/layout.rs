@@ -28,7 +28,7 @@ impl Layout {
     pub(crate) const CURRENT: u32 = 0;
     /// Not zero: the instance cannot be put back by undoing and has to be replaced, `i32`.
     pub(crate) const RESET: u32 = 4;
-    const COLUMNS: u32 = 64;
+    const RESULTS: u32 = 64;
 
     /// For so many columns, and an undo log for so many pages of the guest's memory.
     pub(crate) fn new(columns: usize, guest_pages: u32) -> Self {
@@ -40,17 +40,17 @@ impl Layout {
 
     /// The first byte of a column.
     pub(crate) fn column(&self, i: usize) -> u32 {
-        Self::COLUMNS + i as u32 * COLUMN
+        self.results() + (i as u32 + 1) * COLUMN
     }
 
     /// The first byte of the results.
     pub(crate) fn results(&self) -> u32 {
-        self.column(self.columns as usize)
+        Self::RESULTS
     }
 
     /// The first byte of the offsets of units, `i32` each, one more than there are units.
     pub(crate) fn offsets(&self) -> u32 {
-        self.results() + CHUNK as u32 * SLOT
+        self.column(self.columns as usize)
     }
 
     /// Blocks that the log can hold.
@@ -89,8 +89,8 @@ mod tests {
         for columns in [1, 5, limits::FEATURES] {
             for pages in [0, 1, 16, 17, limits::MEMORY_PAGES] {
                 let l = Layout::new(columns, pages);
-                assert!(l.column(columns - 1) + CHUNK as u32 * SLOT <= l.results());
-                assert!(l.results() + CHUNK as u32 * SLOT <= l.offsets());
+                assert!(l.results() + CHUNK as u32 * SLOT <= l.column(0));
+                assert!(l.column(columns - 1) + CHUNK as u32 * SLOT <= l.offsets());
                 assert!(l.offsets() + (CHUNK as u32 + 1) * 4 <= l.numbers());
                 assert!(l.numbers() + l.log_blocks() * 4 <= l.saved());
                 assert!(l.saved() + l.log_blocks() * BLOCK <= l.flags());

@@ -9,12 +9,14 @@ mod contain;
 mod driver;
 mod lanes;
 mod layout;
+mod saves;
 
 use wasm_encoder as enc;
 use wasm_encoder::reencode::{Error, Reencode};
 use wasmparser::{Parser, Payload, ValType};
 
 pub(crate) use self::layout::Layout;
+use self::saves::Types;
 
 use crate::limits;
 use crate::manifest::{FeatureType, Kind, Manifest};
@@ -78,7 +80,7 @@ pub(crate) struct Index {
     pub(crate) types: u32,
     /// The first function of ours.
     pub(crate) functions: u32,
-    /// `save`, and behind it `save_range`.
+    /// `save`, and behind it `save_range` and `touch`.
     pub(crate) save: u32,
 }
 
@@ -211,6 +213,7 @@ pub(crate) fn rewrite(verified: &Verified, plan: &Plan) -> Result<Rewritten, Fau
     let pairs = lanes::rows(plan, verified);
     let bounded = pairs.is_some();
     let mut out = Sections::default();
+    let types = Types::new(&verified.facts().types, &verified.facts().functions);
     let mut function = 0_usize;
     let mut re = Copier;
     for payload in Parser::new(0).parse_all(wasm) {
@@ -224,7 +227,7 @@ pub(crate) fn rewrite(verified: &Verified, plan: &Plan) -> Result<Rewritten, Fau
             Payload::DataSection(r) => re.parse_data_section(&mut out.data, r).map_err(|_| Fault)?,
             Payload::CodeSectionEntry(body) => {
                 // Where rows run in pairs, all that runs is in the driver's loop.
-                body::rewrite(&mut out.code, function, &body, verified, (!bounded).then_some(plan))?;
+                body::rewrite(&mut out.code, function, &body, verified, &types, (!bounded).then_some(plan))?;
                 function += 1;
             }
             _ => {}

@@ -103,34 +103,44 @@ impl Rows<'_> {
 }
 
 /// Columns in the order of the features, and the rows that must not be given to the model. Lies on the
-/// stack: a batch costs no allocation but those of its results.
+/// stack, and is filled where it lies: a batch costs no allocation but those of its results.
 pub(crate) struct Columns<'a> {
     columns: [Option<Column<'a>>; FEATURES],
+    count: usize,
     nulls: Option<NullBuffer>,
 }
 
 impl<'a> Columns<'a> {
-    pub(crate) fn bind(arrays: &'a [ArrayRef], features: &[Feature], rows: usize) -> Result<Self, SandboxError> {
+    pub(crate) fn none() -> Self {
+        // A constant array would be copied, all of its bytes.
+        Self { columns: std::array::from_fn(|_| None), count: 0, nulls: None }
+    }
+
+    pub(crate) fn bind(
+        &mut self,
+        arrays: &'a [ArrayRef],
+        features: &[Feature],
+        rows: usize,
+    ) -> Result<(), SandboxError> {
         if arrays.len() != features.len() {
             return Err(SandboxError::Columns { expected: features.len(), got: arrays.len() });
         }
-        let mut bound = Self { columns: [const { None }; FEATURES], nulls: None };
-        let slots = bound.columns.iter_mut();
-        for (feature, ((array, spec), slot)) in arrays.iter().zip(features).zip(slots).enumerate() {
+        for (feature, ((array, spec), slot)) in arrays.iter().zip(features).zip(&mut self.columns).enumerate() {
             if array.len() != rows {
                 return Err(SandboxError::Rows { feature, expected: rows, got: array.len() });
             }
             let column = Column::bind(array, spec).ok_or(SandboxError::Type { feature })?;
             if spec.missing().is_none() {
-                bound.nulls = match (bound.nulls.take(), &column.nulls) {
+                self.nulls = match (self.nulls.take(), &column.nulls) {
                     (None, nulls) => nulls.clone(),
                     (nulls, None) => nulls,
                     (nulls, more) => NullBuffer::union(nulls.as_ref(), more.as_ref()),
                 };
             }
             *slot = Some(column);
+            self.count = feature + 1;
         }
-        Ok(bound)
+        Ok(())
     }
 
     /// The mask of rows that have all they need; `None` when all rows do.
@@ -140,7 +150,7 @@ impl<'a> Columns<'a> {
 
     /// Writes `rows` of every column to its place in `memory`.
     pub(crate) fn write(&self, rows: Rows<'_>, memory: &mut [u8], place: impl Fn(usize) -> usize) {
-        for (i, column) in self.columns.iter().flatten().enumerate() {
+        for (i, column) in self.columns[..self.count].iter().flatten().enumerate() {
             let at = place(i);
             let width = column.width();
             column.write(rows, &mut memory[at..at + rows.len() * width]);

@@ -113,10 +113,8 @@ impl<'a> Fold<'a> {
                 slot.copy_from_slice(&offset.to_le_bytes());
             }
         };
-        let done = self.results.len();
-        self.results.resize(done + count, 0.0);
         let span = Span { count, open: self.open, unclosed };
-        let outcome = self.guest.run(layout, span, &mut self.results[done..], fill, || self.inner.fresh_guest())?;
+        let outcome = self.guest.run(layout, span, &mut self.results, fill, || self.inner.fresh_guest())?;
         self.dead = unclosed && outcome.last_trapped;
         self.open = unclosed && !self.dead;
         if self.open {

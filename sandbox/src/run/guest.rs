@@ -1,5 +1,7 @@
 //! One instance of a rewritten module, and the loop that outlives its traps.
 
+use std::ops::Range;
+
 use wasmtime::{Instance, InstancePre, Memory, Store, Trap, TypedFunc};
 
 use super::SandboxError;
@@ -66,14 +68,14 @@ impl Guest {
         self.memory.data_mut(&mut self.store)
     }
 
-    /// Runs the units of `span`, whose columns `fill` writes into the memory. A unit that traps gets a
-    /// NaN in `results` and the next one is begun. An instance that undoing cannot bring back is
+    /// Runs the units of `span`, whose columns `fill` writes into the memory, and appends what they give to `results`. A
+    /// unit that traps gives a NaN and the next one is begun. An instance that undoing cannot bring back is
     /// replaced by one that `fresh` makes.
     pub(crate) fn run(
         &mut self,
         layout: &Layout,
         span: Span,
-        results: &mut [f64],
+        results: &mut Vec<f64>,
         fill: impl Fn(&mut [u8]),
         fresh: impl Fn() -> Result<Guest, SandboxError>,
     ) -> Result<Outcome, SandboxError> {
@@ -95,7 +97,7 @@ impl Guest {
                     self.undo()?;
                 }
             }
-            self.take_results(layout, from, &mut results[from..next]);
+            self.take_results(layout, from..next, results);
             open = false;
             // The last unit may be unfinished: what it wrote is still needed then.
             let unfinished = next == span.count && span.unclosed && !trapped;
@@ -138,14 +140,10 @@ impl Guest {
         self.bytes()[at..at + 8].copy_from_slice(&value.to_le_bytes());
     }
 
-    fn take_results(&mut self, layout: &Layout, from: usize, results: &mut [f64]) {
-        let at = layout.results() as usize + from * 8;
-        let bytes = &self.bytes()[at..at + results.len() * 8];
-        for (slot, bytes) in results.iter_mut().zip(bytes.chunks_exact(8)) {
-            let mut eight = [0; 8];
-            eight.copy_from_slice(bytes);
-            *slot = f64::from_le_bytes(eight);
-        }
+    fn take_results(&mut self, layout: &Layout, units: Range<usize>, results: &mut Vec<f64>) {
+        let place = |unit| layout.results() as usize + unit * 8;
+        let (numbers, _) = self.bytes()[place(units.start)..place(units.end)].as_chunks();
+        results.extend(numbers.iter().map(|bytes| f64::from_le_bytes(*bytes)));
     }
 }
 

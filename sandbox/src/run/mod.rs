@@ -10,7 +10,7 @@ mod pace;
 mod sandbox;
 
 pub use self::model::Model;
-pub(crate) use self::output::{Grid, ROUND};
+pub(crate) use self::output::{Grid, ROUND, finish};
 pub use self::sandbox::{Sandbox, SandboxConfig};
 
 /// A fault of the host or of its caller. Never of a model: what a model does wrong gives its unit the

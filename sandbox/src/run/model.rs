@@ -71,7 +71,8 @@ impl Model {
     /// # Errors
     /// Only faults of the host: see [`SandboxError`].
     pub fn score(&self, columns: &[ArrayRef], rows: usize) -> Result<Float64Array, SandboxError> {
-        let mut scoring = Scoring::new(&self.0, columns, rows)?;
+        let mut bound = Columns::none();
+        let mut scoring = Scoring::new(&self.0, columns, rows, &mut bound)?;
         for from in (0..rows).step_by(CHUNK) {
             scoring.chunk(from, rows.min(from + CHUNK))?;
         }
@@ -85,9 +86,11 @@ impl Model {
     /// # Errors
     /// As [`score`](Self::score), for the first model that has one.
     pub fn score_all(calls: &[(&Model, &[ArrayRef])], rows: usize) -> Result<Vec<Float64Array>, SandboxError> {
+        let mut bound: Vec<_> = calls.iter().map(|_| Columns::none()).collect();
         let mut all = calls
             .iter()
-            .map(|(model, columns)| Scoring::new(&model.0, columns, rows))
+            .zip(&mut bound)
+            .map(|((model, columns), bound)| Scoring::new(&model.0, columns, rows, bound))
             .collect::<Result<Vec<_>, _>>()?;
         for from in (0..rows).step_by(CHUNK) {
             for scoring in &mut all {
@@ -123,9 +126,10 @@ impl Model {
         }
         let rows = columns.first().map_or(0, arrow_array::Array::len);
         numbered(rows)?;
-        let columns = Columns::bind(columns, inner.manifest.features(), rows)?;
+        let mut bound = Columns::none();
+        bound.bind(columns, inner.manifest.features(), rows)?;
         columns::check_units(units, rows)?;
-        let mut fold = Fold::new(inner, &columns, units.len())?;
+        let mut fold = Fold::new(inner, &bound, units.len())?;
         for unit in units {
             fold.unit(unit.clone())?;
         }
@@ -170,13 +174,13 @@ impl Inner {
         Ok(())
     }
 
-    /// Runs a row model over `rows`, into `results`.
+    /// Runs a row model over `rows`, and appends what it gives to `results`.
     fn run(
         &self,
         guest: &mut Guest,
         columns: &Columns<'_>,
         rows: Rows<'_>,
-        results: &mut [f64],
+        results: &mut Vec<f64>,
     ) -> Result<(), SandboxError> {
         let layout = &self.layout;
         let span = Span { count: rows.len(), open: false, unclosed: false };
@@ -189,19 +193,24 @@ impl Inner {
 /// Rows on their way through a row model.
 struct Scoring<'a> {
     inner: &'a Inner,
-    columns: Columns<'a>,
+    columns: &'a Columns<'a>,
     guest: Guest,
     results: Vec<f64>,
 }
 
 impl<'a> Scoring<'a> {
-    fn new(inner: &'a Inner, columns: &'a [ArrayRef], rows: usize) -> Result<Self, SandboxError> {
+    fn new(
+        inner: &'a Inner,
+        columns: &'a [ArrayRef],
+        rows: usize,
+        bound: &'a mut Columns<'a>,
+    ) -> Result<Self, SandboxError> {
         if inner.manifest.kind() != Kind::Row {
             return Err(SandboxError::Kind);
         }
         numbered(rows)?;
-        let columns = Columns::bind(columns, inner.manifest.features(), rows)?;
-        Ok(Self { inner, columns, guest: inner.guest()?, results: vec![0.0; rows] })
+        bound.bind(columns, inner.manifest.features(), rows)?;
+        Ok(Self { inner, columns: bound, guest: inner.guest()?, results: Vec::with_capacity(rows) })
     }
 
     /// Scores the rows `from..to`, at most [`CHUNK`] of them.
@@ -215,7 +224,7 @@ impl<'a> Scoring<'a> {
                     list[count] = row as u32;
                     count += 1;
                 }
-                self.some(&list[..count])?;
+                self.some(from..to, &list[..count])?;
             }
         }
         if !self.inner.bounded {
@@ -228,20 +237,22 @@ impl<'a> Scoring<'a> {
         let step = self.inner.at_once();
         for start in (from..to).step_by(step) {
             let end = to.min(start + step);
-            self.inner.run(&mut self.guest, &self.columns, Rows::Range(start, end), &mut self.results[start..end])?;
+            self.inner.run(&mut self.guest, self.columns, Rows::Range(start, end), &mut self.results)?;
         }
         Ok(())
     }
 
-    /// Scores the rows of `list`, which have all they need.
-    fn some(&mut self, list: &[u32]) -> Result<(), SandboxError> {
-        let mut chunk = [0.0; CHUNK];
+    /// Scores those of the rows `all` that `list` names, which have all they need. The others have a zero, which the mask
+    /// hides.
+    fn some(&mut self, all: Range<usize>, list: &[u32]) -> Result<(), SandboxError> {
         for rows in list.chunks(self.inner.at_once()) {
-            let chunk = &mut chunk[..rows.len()];
-            self.inner.run(&mut self.guest, &self.columns, Rows::List(rows), chunk)?;
-            for (row, result) in rows.iter().zip(chunk) {
-                self.results[*row as usize] = *result;
-            }
+            self.inner.run(&mut self.guest, self.columns, Rows::List(rows), &mut self.results)?;
+        }
+        self.results.resize(all.end, 0.0);
+        // From the last to the first: no place is taken before what stood there has moved on.
+        for (i, row) in list.iter().enumerate().rev() {
+            let score = std::mem::take(&mut self.results[all.start + i]);
+            self.results[*row as usize] = score;
         }
         Ok(())
     }

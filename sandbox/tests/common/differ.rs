@@ -193,8 +193,14 @@ pub fn entropy(seed: u64) -> Vec<u8> {
 
 /// Makes a module of `bytes`, in a shape and for rows that `seed` chooses, and compares the ways.
 pub fn check(seed: u64, bytes: &[u8], ways: &Ways, seen: &Seen) {
-    let Some(wasm) = module(seed, bytes) else { return };
-    let verified = match Verified::check(&wasm, &ways.rows) {
+    if let Some(wasm) = module(seed, bytes) {
+        compare(seed, &wasm, ways, seen);
+    }
+}
+
+/// Compares the ways on a module that exports `score` over an `f64` and an `i64`, and perhaps a unit model over them.
+pub fn compare(seed: u64, wasm: &[u8], ways: &Ways, seen: &Seen) {
+    let verified = match Verified::check(wasm, &ways.rows) {
         Ok(verified) => verified,
         Err(wrong) => {
             // Random modules break no rule but these.
@@ -218,7 +224,7 @@ pub fn check(seed: u64, bytes: &[u8], ways: &Ways, seen: &Seen) {
     assert_eq!(bits(&got), bits(&want), "seed {seed}: undone and fresh");
     let places = testing::rewritten(&verified, false).unwrap();
     let module = wasmi::Module::new(&ways.rewritten, &places.wasm).unwrap();
-    let plain = wasmi::Module::new(&ways.original, &wasm).unwrap();
+    let plain = wasmi::Module::new(&ways.original, wasm).unwrap();
     for (i, row) in rows.iter().enumerate().take(4) {
         let second = as_released(second(&module, &places, *row));
         assert_eq!(got.value(i).to_bits(), second.to_bits(), "seed {seed}: row {i}, second engine");
@@ -236,7 +242,7 @@ pub fn check(seed: u64, bytes: &[u8], ways: &Ways, seen: &Seen) {
     if verified.report().class == Class::Contained {
         seen.contained.fetch_add(1, Ordering::Relaxed);
     }
-    units(seed, &wasm, ways, &rows);
+    units(seed, wasm, ways, &rows);
 }
 
 /// The same module as a unit model.

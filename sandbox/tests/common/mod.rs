@@ -4,6 +4,7 @@
 pub mod batch;
 pub mod corpus;
 pub mod differ;
+pub mod stores;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
