@@ -149,6 +149,29 @@ fn an_artefact_is_compiled_once_and_again_when_damaged() {
     folder(&sandbox, "credit-risk");
 }
 
+/// What runs is what was authenticated, whatever becomes of the file.
+#[test]
+fn a_file_that_changes_while_its_code_runs_changes_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let open = || {
+        let cache = ArtefactCache::new(home.path(), CacheKey::new(&[1; 32]));
+        folder(&Sandbox::new(SandboxConfig::default().cache(cache)).unwrap(), "credit-risk")
+    };
+    let people = columns(&people(50, 5));
+    let want = values(&open().score(&people, 50).unwrap());
+    let model = open();
+    for entry in fs::read_dir(home.path()).unwrap() {
+        let path = entry.unwrap().path();
+        let length = fs::metadata(&path).unwrap().len() as usize;
+        // In place, as no cache of ours writes: the file that was read has other bytes now.
+        let mut file = fs::OpenOptions::new().write(true).open(path).unwrap();
+        std::io::Write::write_all(&mut file, &vec![0xcc; length]).unwrap();
+        file.set_len(1).unwrap();
+    }
+    assert_eq!(values(&model.score(&people, 50).unwrap()), want);
+    assert_eq!(values(&open().score(&people, 50).unwrap()), want);
+}
+
 /// A compiler that must not be asked.
 #[derive(Debug)]
 struct Nobody;

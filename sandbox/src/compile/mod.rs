@@ -6,10 +6,11 @@ mod cache;
 mod child;
 
 use std::fmt;
+use std::sync::Arc;
 
 use wasmtime::{Config, Engine, Inlining, OptLevel};
 
-pub(crate) use self::artefact::load;
+pub(crate) use self::artefact::{Alive, Code, Placed, load};
 pub use self::cache::{ArtefactCache, CacheKey};
 pub(crate) use self::cache::{Entry, Generation, Known, Name};
 pub use self::child::{ChildCompiler, CompileLimits, compile_child_main, compile_in_child};
@@ -47,6 +48,7 @@ impl Target {
             .compiler_inlining(Inlining::Yes)
             .cranelift_nan_canonicalization(self.canonical_nan)
             .max_wasm_stack(limits::STACK_BYTES)
+            .with_custom_code_memory(Some(Arc::new(artefact::Executable)))
             // Memories never move, so that the compiled loop need not ask where they are.
             .memory_may_move(false);
         Engine::new(&config)

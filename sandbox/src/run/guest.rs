@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use wasmtime::{Instance, InstancePre, Memory, Store, Trap, TypedFunc};
+use wasmtime::{Instance, Memory, Store, Trap, TypedFunc};
 
 use super::SandboxError;
+use crate::compile::{Alive, Code};
 use crate::manifest::Kind;
 use crate::rewrite::{Layout, export};
 
@@ -18,7 +19,7 @@ enum Run {
 
 /// An instance in its initial state or, between two calls of an unfinished unit, in that unit's.
 pub(crate) struct Guest {
-    store: Store<()>,
+    alive: Alive,
     memory: Memory,
     run: Run,
     /// In modules that undo.
@@ -53,19 +54,19 @@ pub(crate) struct Outcome {
 }
 
 impl Guest {
-    pub(crate) fn new(pre: &InstancePre<()>, kind: Kind) -> Result<Self, Birth> {
-        let mut store = Store::new(pre.module().engine(), ());
-        let instance = pre.instantiate(&mut store).map_err(|e| birth(&e))?;
-        let init = instance.get_typed_func::<(), ()>(&mut store, export::INIT).map_err(|_| Birth::Host)?;
-        init.call(&mut store, ()).map_err(|e| birth(&e))?;
-        let (memory, run) = faces(&instance, &mut store, kind).ok_or(Birth::Host)?;
-        let undo = instance.get_typed_func(&mut store, export::UNDO).ok();
-        Ok(Self { store, memory, run, undo })
+    pub(crate) fn new(code: &Code, kind: Kind) -> Result<Self, Birth> {
+        let mut alive = code.instantiate().map_err(|e| birth(&e))?;
+        let (store, instance) = alive.parts();
+        let init = instance.get_typed_func::<(), ()>(&mut *store, export::INIT).map_err(|_| Birth::Host)?;
+        init.call(&mut *store, ()).map_err(|e| birth(&e))?;
+        let (memory, run) = faces(instance, store, kind).ok_or(Birth::Host)?;
+        let undo = instance.get_typed_func(store, export::UNDO).ok();
+        Ok(Self { alive, memory, run, undo })
     }
 
     /// The memory of columns and results.
     pub(crate) fn bytes(&mut self) -> &mut [u8] {
-        self.memory.data_mut(&mut self.store)
+        self.memory.data_mut(self.alive.store())
     }
 
     /// Runs the units of `span`, whose columns `fill` writes into the memory, and appends what they give to `results`. A
@@ -113,7 +114,7 @@ impl Guest {
 
     fn undo(&mut self) -> Result<(), SandboxError> {
         match &self.undo {
-            Some(undo) => undo.call(&mut self.store, ()).map_err(|_| SandboxError::Internal("undo")),
+            Some(undo) => undo.call(self.alive.store(), ()).map_err(|_| SandboxError::Internal("undo")),
             None => Ok(()),
         }
     }
@@ -122,8 +123,8 @@ impl Guest {
         // A chunk has at most CHUNK units; both numbers fit.
         let (from, to) = (from as i32, to as i32);
         let reached = match &self.run {
-            Run::Rows(run) => run.call(&mut self.store, (from, to))?,
-            Run::Units(run) => run.call(&mut self.store, (from, to, open.into(), unclosed.into()))?,
+            Run::Rows(run) => run.call(self.alive.store(), (from, to))?,
+            Run::Units(run) => run.call(self.alive.store(), (from, to, open.into(), unclosed.into()))?,
         };
         Ok(reached as usize)
     }

@@ -3,9 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use wasmtime::InstancePre;
-
-use crate::compile::Name;
+use crate::compile::{Code, Name};
 use crate::manifest::Manifest;
 use crate::rewrite::Layout;
 use crate::verify::Report;
@@ -21,13 +19,11 @@ pub(super) struct Loaded {
     pub(super) report: Report,
     pub(super) digest: String,
     pub(super) layout: Layout,
-    pub(super) pre: InstancePre<()>,
+    pub(super) code: Code,
     /// Whether instances are thrown away after each unit.
     pub(super) fresh: bool,
     /// Whether its results come within the manifest's range and on its grid.
     pub(super) bounded: bool,
-    /// Bytes of the artefact.
-    pub(super) bytes: usize,
     pub(super) max_unit_time: OnceLock<Duration>,
 }
 
@@ -53,10 +49,10 @@ impl Kept {
     pub(super) fn put(&mut self, name: Name, loaded: Arc<Loaded>) -> Arc<Loaded> {
         self.models.retain(|(n, _)| *n != name);
         self.models.push((name, Arc::clone(&loaded)));
-        let mut bytes: usize = self.models.iter().map(|(_, l)| l.bytes).sum();
+        let mut bytes: usize = self.models.iter().map(|(_, l)| l.code.length()).sum();
         let mut go = 0;
         while self.models.len() - go > MODELS || bytes > BYTES {
-            bytes -= self.models[go].1.bytes;
+            bytes -= self.models[go].1.code.length();
             go += 1;
         }
         self.models.drain(..go);

@@ -154,7 +154,7 @@ impl Inner {
 
     pub(super) fn fresh_guest(&self) -> Result<Guest, SandboxError> {
         // The first instance came up, and each one does the same: only the machine can be in the way.
-        Guest::new(&self.pre, self.manifest.kind()).map_err(|_| SandboxError::Exhausted)
+        Guest::new(&self.code, self.manifest.kind()).map_err(|_| SandboxError::Exhausted)
     }
 
     /// Keeps an instance for the next call. One that was lost to an error is not missed.

@@ -2,14 +2,16 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use wasmtime::{Engine, Linker, Module};
+use wasmtime::Engine;
 
 use super::SandboxError;
 use super::guest::{Birth, Guest};
 use super::loaded::{Kept, Loaded};
 use super::model::{Inner, Model};
 use super::pace::Pace;
-use crate::compile::{self, ArtefactCache, CompileError, Compiler, Entry, Generation, InProcess, Known, Name, Target};
+use crate::compile::{
+    self, ArtefactCache, Code, CompileError, Compiler, Entry, Generation, InProcess, Known, Name, Placed, Target,
+};
 use crate::manifest::Manifest;
 use crate::rejection::Rejection;
 use crate::rewrite::{self, Containment, Plan, Rewritten};
@@ -167,10 +169,9 @@ impl Shared {
 
     /// A model out of the cache on disk.
     fn cached(&self, name: &Name, digest: &str, manifest: &Manifest) -> Option<Loaded> {
-        self.config.cache.as_ref()?.get(name, |entry| {
-            let module = compile::load(self.engine(&entry.known.report), entry.artefact)?;
-            self.linked(&module, entry.known, digest, manifest, entry.artefact.len())
-        })
+        let Entry { known, artefact } = self.config.cache.as_ref()?.get(name)?;
+        let code = compile::load(self.engine(&known.report), artefact)?;
+        Some(self.loaded(code, known, digest, manifest))
     }
 
     /// A model out of the compiler, which is put into the cache.
@@ -181,33 +182,33 @@ impl Shared {
         let known = Known { bounded, report: report.clone() };
         let target = Target::new(report.canonical_nan);
         let artefact = self.config.compiler.compile(&wasm, target).map_err(not_compiled)?;
-        let module = compile::load(self.engine(report), &artefact).ok_or_else(compile_failed)?;
+        let placed = Placed::copy(&artefact).ok_or_else(compile_failed)?;
+        let code = compile::load(self.engine(report), placed).ok_or_else(compile_failed)?;
         if let Some(cache) = &self.config.cache {
             let name = self.generation.name(verified.digest(), manifest);
             // A cache that cannot be written costs the next start its time and nothing else.
             let _ = cache.put(&name, &Entry { known: known.clone(), artefact: &artefact });
         }
-        self.linked(&module, known, verified.digest(), manifest, artefact.len()).ok_or_else(compile_failed)
+        Ok(self.loaded(code, known, verified.digest(), manifest))
     }
 
-    fn linked(&self, module: &Module, known: Known, digest: &str, manifest: &Manifest, bytes: usize) -> Option<Loaded> {
+    fn loaded(&self, code: Code, known: Known, digest: &str, manifest: &Manifest) -> Loaded {
         let containment = self.containment();
         let Known { bounded, report } = known;
-        Some(Loaded {
-            pre: Linker::new(module.engine()).instantiate_pre(module).ok()?,
+        Loaded {
+            code,
             layout: rewrite::layout(manifest, &report, containment),
             fresh: containment == Containment::Fresh && report.class == Class::Contained,
             manifest: manifest.clone(),
             digest: digest.to_owned(),
             report,
             bounded,
-            bytes,
             max_unit_time: OnceLock::new(),
-        })
+        }
     }
 
     fn bring_up(self: &Arc<Self>, loaded: Arc<Loaded>) -> Result<Model, Rejection> {
-        let first = Guest::new(&loaded.pre, loaded.manifest.kind()).map_err(|birth| match birth {
+        let first = Guest::new(&loaded.code, loaded.manifest.kind()).map_err(|birth| match birth {
             Birth::Guest => Rejection::new(
                 "model/start",
                 "the module does not come up: a segment lies out of bounds, or its start function traps or does not end within the fuel",
