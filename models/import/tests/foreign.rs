@@ -66,6 +66,8 @@ fn hardly_any_of_them_is_taken() {
         [
             "card_else_first.csv",
             "card_gap.csv",
+            "cast_double_int.onnx",
+            "cast_int.onnx",
             "clip_attribute.onnx",
             "pmml_reasons.pmml",
             "tree_ids_large.onnx",

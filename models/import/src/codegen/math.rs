@@ -77,6 +77,9 @@ impl Math {
                 let x = body.local(ty);
                 body.all([I::LocalTee(x), I::LocalGet(x), num.abs(), num.mul()]);
             }
+            Unary::Truncate => {
+                body.push(if num == Num::F32 { I::F32Trunc } else { I::F64Trunc });
+            }
             Unary::Positive => {
                 body.all([num.constant(0.0), num.gt()]).push(from_bool(num));
             }

@@ -148,6 +148,8 @@ fn fuel(instruction: &Instruction<'_>) -> u64 {
         | I::F64Min
         | I::F64Max
         | I::F64Nearest
+        | I::F32Trunc
+        | I::F64Trunc
         | I::I32Popcnt
         | I::I32TruncSatF32S
         | I::I32TruncSatF64S

@@ -57,6 +57,8 @@ pub enum Unary {
     SignedSquare,
     /// 1 where `x > 0`, else 0.
     Positive,
+    /// The whole part: rounded towards zero.
+    Truncate,
     /// `x`; never stands in a graph.
     Identity,
 }

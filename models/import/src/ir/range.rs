@@ -99,6 +99,7 @@ fn unary(f: Unary, r: Range) -> Range {
         Unary::Root => (r.0.max(0.0).sqrt(), r.1.max(0.0).sqrt()),
         Unary::SignedSquare => both(|x| x * x.abs()),
         Unary::Positive => (0.0, 1.0),
+        Unary::Truncate => both(f64::trunc),
         Unary::Identity => r,
     }
 }

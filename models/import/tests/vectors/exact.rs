@@ -61,6 +61,7 @@ fn unary(f: Unary, x: f64) -> f64 {
         Unary::Absolute => x.abs(),
         Unary::Root => x.sqrt(),
         Unary::SignedSquare => x * x.abs(),
+        Unary::Truncate => x.trunc(),
         Unary::Positive => f64::from(u8::from(x > 0.0)),
         Unary::Identity => x,
     }

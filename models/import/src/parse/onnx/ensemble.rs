@@ -18,6 +18,28 @@ const NOT_EQUAL: &str = "BRANCH_NEQ";
 /// A leaf's weights: output and number.
 type Weights = Vec<(u32, f64)>;
 
+/// The trees of a file.
+struct Forest {
+    trees: Vec<(u32, Tree)>,
+    /// How many the file has; each may be here once for every output.
+    count: usize,
+    /// Of which outputs something is said of every row: by every leaf of some tree.
+    always: Vec<bool>,
+}
+
+impl Forest {
+    /// Refuses what ONNX Runtime makes of an output of which nothing is said: it depends on the row in ways that the standard does not know.
+    fn says_always(&self, output: usize) -> Result<(), Refusal> {
+        if self.always.get(output).copied().unwrap_or(false) {
+            return Ok(());
+        }
+        Err(Refusal::unsupported(
+            format!("some rows reach no weight for output {output}, which ONNX Runtime treats in a way of its own"),
+            format!("有的行到不了输出 {output} 的权重，而 ONNX Runtime 对此有特殊处理"),
+        ))
+    }
+}
+
 /// A node before its children's numbers are known to be sound.
 enum Raw {
     Leaf(Weights),
@@ -25,17 +47,25 @@ enum Raw {
 }
 
 /// Splits a forest of raw nodes into one tree per output that a tree speaks of.
-fn trees(raw: &[Raw], roots: &[u32], outputs: u32) -> Result<Vec<(u32, Tree)>, Refusal> {
+fn trees(raw: &[Raw], roots: &[u32], outputs: u32) -> Result<Forest, Refusal> {
     at_most(roots.len(), limits::TREES, "trees", "树的数量")?;
     let mut out = Vec::new();
     let mut total = 0_usize;
+    let mut always = vec![false; outputs as usize];
     for (number, &root) in roots.iter().enumerate() {
         let own = reached(raw, root).map_err(|r| r.within(&format!("tree {number}")))?;
         let mut spoken: Vec<u32> = Vec::new();
         for id in &own {
             if let Raw::Leaf(weights) = &raw[*id as usize] {
-                spoken.extend(weights.iter().map(|w| w.0));
+                let mut here: Vec<u32> = weights.iter().map(|w| w.0).collect();
+                here.sort_unstable();
+                here.dedup();
+                spoken.append(&mut here);
             }
+        }
+        let leaves = own.iter().filter(|id| matches!(raw[**id as usize], Raw::Leaf(_))).count();
+        for (output, always) in always.iter_mut().enumerate() {
+            *always |= spoken.iter().filter(|o| **o == output as u32).count() == leaves;
         }
         spoken.sort_unstable();
         spoken.dedup();
@@ -51,7 +81,7 @@ fn trees(raw: &[Raw], roots: &[u32], outputs: u32) -> Result<Vec<(u32, Tree)>, R
             out.push((output, tree));
         }
     }
-    Ok(out)
+    Ok(Forest { trees: out, count: roots.len(), always })
 }
 
 /// The nodes below a root, the root first.
@@ -113,7 +143,7 @@ fn test(mode: &str, value: f64, num: Num) -> Result<(Test, bool), Refusal> {
 
 impl Walk {
     /// The attributes of ai.onnx.ml 1 and 3: parallel lists of nodes and weights.
-    fn listed(&self, a: &Attributes<'_>, who: &str, outputs: u32, x: Id) -> Result<(Vec<(u32, Tree)>, usize), Refusal> {
+    fn listed(&self, a: &Attributes<'_>, who: &str, outputs: u32, x: Id) -> Result<Forest, Refusal> {
         let (num, width) = (self.graph.num(x), self.graph.len(x));
         let (ids, tree_ids) = (a.ints("nodes_nodeids"), a.ints("nodes_treeids"));
         let (features, modes) = (a.ints("nodes_featureids"), a.texts("nodes_modes"));
@@ -171,8 +201,7 @@ impl Walk {
             let missing_true = missing.get(i) == Some(&1) || modes[i] == NOT_EQUAL;
             raw.push(Raw::Split { feature, test, swap, missing_true, yes: child(yes[i])?, no: child(no[i])? });
         }
-        let roots: Vec<u32> = roots.into_values().collect();
-        Ok((trees(&raw, &roots, outputs)?, roots.len()))
+        trees(&raw, &roots.into_values().collect::<Vec<u32>>(), outputs)
     }
 
     /// The input of trees, in the arithmetic that they compare in.
@@ -187,9 +216,9 @@ impl Walk {
     fn sums(
         &mut self,
         x: Id,
-        trees: Vec<(u32, Tree)>,
+        forest: Forest,
         mut base: Vec<f64>,
-        (aggregate, count): (&str, usize),
+        aggregate: &str,
         outputs: u32,
         num: Num,
     ) -> Result<Id, Refusal> {
@@ -198,6 +227,7 @@ impl Walk {
             return Err(broken("there is not one base value per output", "基准值数与输出数不一致"));
         }
         base.resize(n, 0.0);
+        let Forest { trees, count, .. } = forest;
         let average = match aggregate {
             "SUM" | "1" => false,
             "AVERAGE" | "0" => true,
@@ -222,9 +252,14 @@ impl Walk {
     pub(super) fn tree_regressor(&mut self, node: &proto::Node, a: &Attributes<'_>) -> Result<Vec<Val>, Refusal> {
         let (x, num) = self.tree_input(node, a.is_double("nodes_values"))?;
         let outputs = count(a.int("n_targets", 1))?;
-        let (trees, count) = self.listed(a, "target", outputs, x)?;
-        let aggregate = a.text("aggregate_function", "SUM");
-        let sums = self.sums(x, trees, a.floats("base_values"), (&aggregate, count), outputs, num)?;
+        let forest = self.listed(a, "target", outputs, x)?;
+        let (aggregate, base) = (a.text("aggregate_function", "SUM"), a.floats("base_values"));
+        if outputs > 1 {
+            // Where nothing is said, several targets go without their base values, and one alone does not.
+            let mut based = base.iter().enumerate().filter(|(_, b)| **b != 0.0);
+            based.try_for_each(|(output, _)| forest.says_always(output))?;
+        }
+        let sums = self.sums(x, forest, base, &aggregate, outputs, num)?;
         single_target(outputs, &a.text("post_transform", "NONE"))?;
         let out = transform(self, sums, a)?;
         Ok(vec![Val::Row(out)])
@@ -238,8 +273,14 @@ impl Walk {
         let base = a.floats("base_values");
         let one_class = classes == 2 && ids.windows(2).all(|w| w[0] == w[1]);
         if !one_class {
-            let (trees, count) = self.listed(a, "class", classes, x)?;
-            let sums = self.sums(x, trees, base, ("SUM", count), classes, num)?;
+            let forest = self.listed(a, "class", classes, x)?;
+            if classes == 2 {
+                forest.says_always(1)?;
+                if !base.is_empty() {
+                    return a.refuse("base_values", "of two classes that both have weights");
+                }
+            }
+            let sums = self.sums(x, forest, base, "SUM", classes, num)?;
             let out = transform(self, sums, a)?;
             self.probabilities.push(out);
             let label = self.graph.arg_max(out)?;
@@ -247,17 +288,27 @@ impl Walk {
         }
         // Two classes and weights of one: the other class is what is left.
         let at = count(ids.first().copied().unwrap_or(0) + 1)?;
-        let (trees, count) = self.listed(a, "class", at, x)?;
-        let trees: Vec<(u32, Tree)> = trees.into_iter().map(|(_, t)| (0, t)).collect();
+        let mut forest = self.listed(a, "class", at, x)?;
+        if base.iter().any(|b| *b != 0.0) {
+            forest.says_always(at as usize - 1)?;
+        }
+        forest.trees.iter_mut().for_each(|(o, _)| *o = 0);
         let base = match base.as_slice() {
             [] => vec![0.0],
-            [b] | [_, b] => vec![*b],
-            _ => return Err(broken("there are more base values than classes", "基准值数多于类别数")),
+            // Of the second class, ONNX Runtime adds it to the first.
+            [b] if at == 1 => vec![*b],
+            _ => {
+                return a
+                    .refuse("base_values", "other than one of the first class, where one of two classes has weights");
+            }
         };
-        let sum = self.sums(x, trees, base, ("SUM", count), 1, num)?;
+        let sum = self.sums(x, forest, base, "SUM", 1, num)?;
         let positive = weights.iter().all(|w| *w >= 0.0);
         let post = a.text("post_transform", "NONE");
-        let pair = if positive && post != "LOGISTIC" {
+        if at == 2 && post != "LOGISTIC" {
+            return a.refuse("post_transform", &format!("{post}, where only the second of two classes has weights"));
+        }
+        let pair = if positive && post == "NONE" {
             let one = self.graph.constant(vec![1.0], num)?;
             let rest = self.graph.binary(Binary::Subtract, one, sum)?;
             self.graph.concat(&[rest, sum])?
@@ -325,9 +376,9 @@ impl Walk {
             .iter()
             .map(|r| u32::try_from(*r).map_err(|_| wrong()))
             .collect::<Result<Vec<u32>, _>>()?;
-        let trees = trees(&raw, &roots, outputs)?;
+        let forest = trees(&raw, &roots, outputs)?;
         let aggregate = a.int("aggregate_function", 1).to_string();
-        let sums = self.sums(x, trees, Vec::new(), (&aggregate, roots.len()), outputs, num)?;
+        let sums = self.sums(x, forest, Vec::new(), &aggregate, outputs, num)?;
         single_target(outputs, if a.int("post_transform", 0) == 0 { "NONE" } else { "LOGISTIC or another" })?;
         let post = match a.int("post_transform", 0) {
             0 => sums,
@@ -340,7 +391,7 @@ impl Walk {
 }
 
 /// What is made of the sum of a single target is not the same everywhere.
-fn single_target(outputs: u32, post: &str) -> Result<(), Refusal> {
+pub(super) fn single_target(outputs: u32, post: &str) -> Result<(), Refusal> {
     if outputs > 1 || post == "NONE" {
         return Ok(());
     }

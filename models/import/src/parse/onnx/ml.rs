@@ -30,7 +30,7 @@ impl Walk {
             "Scaler" => Val::Row(self.scaler(node, a)?),
             "Normalizer" => Val::Row(self.normalizer(node, a)?),
             "Imputer" => Val::Row(self.imputer(node, a)?),
-            "OneHotEncoder" => Val::Row(self.one_hot(node, a)?),
+            "OneHotEncoder" => self.one_hot(node, a)?,
             "LabelEncoder" => self.label_encoder(node, a)?,
             "FeatureVectorizer" => {
                 let parts = (0..node.input.len()).map(|i| self.float_row(node, i)).collect::<Result<Vec<Id>, _>>()?;
@@ -39,7 +39,7 @@ impl Walk {
             "ArrayFeatureExtractor" => match (self.val(node, 0)?, self.val(node, 1)?) {
                 (Val::Row(_), Val::Constant(picks)) => Val::Row(self.pick(node, &picks)?),
                 // A label out of the list of classes.
-                (_, label @ Val::Label(_)) => label,
+                (_, Val::Label(id) | Val::Place { id, .. }) => Val::Label(id),
                 _ => return Err(Refusal::unsupported("this use is not supported", "不支持该用法")),
             },
             "ZipMap" => {
@@ -101,6 +101,7 @@ impl Walk {
         let x = self.float_row(node, 0)?;
         let targets = usize::try_from(a.int("targets", 1)).unwrap_or(0);
         at_most(targets, limits::OUTPUTS, "outputs", "输出数")?;
+        super::ensemble::single_target(targets as u32, &a.text("post_transform", "NONE"))?;
         let sums = self.linear(x, &a.floats("coefficients"), a.floats("intercepts"), targets)?;
         transform(self, sums, a)
     }
@@ -115,6 +116,10 @@ impl Walk {
         at_most(scores, limits::OUTPUTS, "classes", "类别数")?;
         let sums = self.linear(x, &coefficients, a.floats("intercepts"), scores)?;
         let out = if scores == 1 && classes == 2 {
+            let post = a.text("post_transform", "NONE");
+            if !matches!(post.as_str(), "NONE" | "LOGISTIC") {
+                return a.refuse("post_transform", &format!("{post} of one score for two classes"));
+            }
             let p = transform(self, sums, a)?;
             self.with_rest(p)?
         } else {
@@ -159,8 +164,8 @@ impl Walk {
         if a.int("one_class", 0) != 0 {
             return a.refuse("one_class", "1");
         }
-        let sums = self.kernel(x, a)?;
-        transform(self, sums, a)
+        super::ensemble::single_target(1, &a.text("post_transform", "NONE"))?;
+        self.kernel(x, a)
     }
 
     fn svm_classifier(&mut self, node: &proto::Node, a: &Attributes<'_>) -> Result<Vec<Val>, Refusal> {
@@ -218,10 +223,12 @@ impl Walk {
                 self.graph.unary(Unary::Root, sum)?
             }
             "MAX" => {
-                let mut most = self.graph.gather(vec![(x, 0)])?;
-                for i in 1..self.graph.len(x) {
+                // A NaN is greater than nothing.
+                let mut most = self.graph.constant(vec![f64::from(f32::MIN)], Num::F32)?;
+                for i in 0..self.graph.len(x) {
                     let next = self.graph.gather(vec![(x, i as u32)])?;
-                    most = self.graph.binary(Binary::Max, most, next)?;
+                    let greater = self.graph.binary(Binary::Less, most, next)?;
+                    most = self.graph.select(greater, next, most)?;
                 }
                 most
             }
@@ -262,7 +269,7 @@ impl Walk {
         self.graph.select(missing, with, x)
     }
 
-    fn one_hot(&mut self, node: &proto::Node, a: &Attributes<'_>) -> Result<Id, Refusal> {
+    fn one_hot(&mut self, node: &proto::Node, a: &Attributes<'_>) -> Result<Val, Refusal> {
         let (numbers, texts) = (a.ints("cats_int64s"), a.texts("cats_strings"));
         let (columns, codes): (Vec<(Id, u32)>, Vec<Vec<f64>>) = match self.val(node, 0)? {
             Val::Texts(inputs) => {
@@ -271,7 +278,11 @@ impl Walk {
                 (ids, codes)
             }
             _ => {
-                let x = self.row(node, 0)?;
+                let mut x = self.row(node, 0)?;
+                // Categories are whole numbers; of others the whole part is looked up.
+                if !self.is_integer(x) {
+                    x = self.truncated(x)?;
+                }
                 let n = self.graph.len(x);
                 let codes = vec![numbers.iter().map(|i| *i as f64).collect(); n];
                 ((0..n as u32).map(|i| (x, i)).collect(), codes)
@@ -284,7 +295,7 @@ impl Walk {
                 "模型未见过的类别按全零编码；原运行时会拒绝这样的行".to_owned(),
             ));
         }
-        let mut parts = Vec::new();
+        let (mut parts, width) = (Vec::new(), columns.len());
         for (column, codes) in columns.into_iter().zip(codes) {
             let num = self.graph.num(column.0);
             let x = self.graph.gather(vec![column])?;
@@ -292,7 +303,7 @@ impl Walk {
             let hot = self.graph.binary(Binary::Equal, x, categories)?;
             parts.push(self.graph.cast(hot, Num::F32)?);
         }
-        self.graph.concat(&parts)
+        Ok(Val::Cube(self.graph.concat(&parts)?, width))
     }
 
     /// The codes of texts at an input: their places in its list of categories, which grows as needed.
@@ -328,10 +339,10 @@ impl Walk {
         };
         a.pass(&["default_string", "default_float", "default_int64"]);
         let x = match self.val(node, 0)? {
-            label @ Val::Label(_) => {
+            Val::Label(id) | Val::Place { id, .. } => {
                 // It names the classes; which one it is stays the same.
                 a.pass(&["keys_strings", "values_strings", "classes_strings"]);
-                return Ok(label);
+                return Ok(Val::Label(id));
             }
             Val::Texts(inputs) if inputs.len() == 1 => {
                 let keys = self.codes(inputs[0], &a.texts("keys_strings"))?;

@@ -32,8 +32,12 @@ enum Val {
     Constant(Constant),
     /// Inputs that are texts: which ones.
     Texts(Vec<usize>),
-    /// The place of a label in a list that the file has.
+    /// The place of a label in a list that the file has; the label itself is not a number that can be computed with.
     Label(Id),
+    /// The place of a column, as a number per row, with an axis of columns or without.
+    Place { id: Id, flat: bool },
+    /// A vector for each column of a row: of the shape `[rows, columns, numbers]`; how many columns.
+    Cube(Id, usize),
     /// A tensor of an element type that no answer can be made of.
     Foreign(i32),
 }
@@ -64,6 +68,8 @@ struct Walk {
     reals: Vec<Id>,
     /// Which operations give whole numbers, as far as that was asked.
     whole: Vec<bool>,
+    /// Whether the file was written for one row at a time.
+    one_row: bool,
     /// Texts of classes, for the outputs.
     labels: Vec<String>,
     /// Whether a NaN has a meaning in this model.
@@ -95,6 +101,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Model, Vec<Refusal>> {
         integers: Vec::new(),
         reals: Vec::new(),
         whole: Vec::new(),
+        one_row: graph.input.iter().all(proto::ValueInfo::one_row),
         labels: Vec::new(),
         takes_nan: false,
         probabilities: Vec::new(),
@@ -286,7 +293,7 @@ impl Walk {
     /// An input that has a vector per row.
     fn row(&mut self, node: &proto::Node, i: usize) -> Result<Id, Refusal> {
         match self.val(node, i)? {
-            Val::Row(id) | Val::Label(id) => Ok(id),
+            Val::Row(id) | Val::Place { id, flat: false } => Ok(id),
             Val::Constant(c) if c.is_row() => self.graph.constant(c.numbers, c.num),
             other => Err(self.unfit(node, i, &other)),
         }
@@ -301,11 +308,15 @@ impl Walk {
                 format!("{} 类型的张量", kind::name(*kind)),
             ),
             Val::Texts(_) => ("text".to_owned(), "文本".to_owned()),
-            Val::Flat(_) => ("of the shape [rows], without columns".to_owned(), "形状为 [行]、没有列的值".to_owned()),
-            Val::Constant(_) => ("a constant that is not one row of numbers".to_owned(), "非单行数值的常量".to_owned()),
-            Val::Row(_) | Val::Label(_) => {
-                ("a value that differs from row to row".to_owned(), "逐行变化的值".to_owned())
+            Val::Flat(_) | Val::Place { .. } => {
+                ("of the shape [rows], without columns".to_owned(), "形状为 [行]、没有列的值".to_owned())
             }
+            Val::Constant(_) => ("a constant that is not one row of numbers".to_owned(), "非单行数值的常量".to_owned()),
+            Val::Label(_) => ("the label of a class".to_owned(), "类别标签".to_owned()),
+            Val::Cube(..) => {
+                ("of the shape [rows, columns, numbers]".to_owned(), "形状为 [行, 列, 数] 的值".to_owned())
+            }
+            Val::Row(_) => ("a value that differs from row to row".to_owned(), "逐行变化的值".to_owned()),
         };
         Refusal::unsupported(
             format!("its input `{name}` is {en}; the operator does not take that here"),
@@ -347,7 +358,7 @@ impl Walk {
         let labels: Vec<Id> = outputs
             .iter()
             .filter_map(|o| match self.vals.get(&o.name) {
-                Some(Val::Label(id)) => Some(*id),
+                Some(Val::Label(id) | Val::Place { id, .. }) => Some(*id),
                 _ => None,
             })
             .collect();

@@ -40,12 +40,12 @@ impl Walk {
             }
             "ArgMax" => {
                 a.along_columns(0)?;
-                a.pass(&["keepdims"]);
+                let flat = a.int("keepdims", 1) == 0;
                 if a.int("select_last_index", 0) != 0 {
                     return a.refuse("select_last_index", "1");
                 }
                 let x = self.row(node, 0)?;
-                Val::Label(self.graph.arg_max(x)?)
+                Val::Place { id: self.graph.arg_max(x)?, flat }
             }
             "Concat" => self.concat(node, a)?,
             "Cast" => self.cast(node, a)?,
@@ -71,7 +71,7 @@ impl Walk {
 
     /// A function of each number.
     fn simple(&mut self, node: &proto::Node, f: Unary) -> Result<Val, Refusal> {
-        let flat = matches!(self.val(node, 0)?, Val::Flat(_));
+        let flat = matches!(self.val(node, 0)?, Val::Flat(_) | Val::Place { flat: true, .. });
         let x = self.number(node, 0)?;
         let id = self.graph.unary(f, x)?;
         if f == Unary::Logistic {
@@ -83,7 +83,7 @@ impl Walk {
     /// An input of a function of each number: with columns or without.
     fn number(&mut self, node: &proto::Node, i: usize) -> Result<Id, Refusal> {
         match self.val(node, i)? {
-            Val::Flat(id) => Ok(id),
+            Val::Flat(id) | Val::Place { id, .. } => Ok(id),
             _ => self.row(node, i),
         }
     }
@@ -156,7 +156,7 @@ impl Walk {
             }
         }
         let single = |val: &Val| match val {
-            Val::Flat(_) => true,
+            Val::Flat(_) | Val::Place { flat: true, .. } => true,
             Val::Constant(c) => c.numbers.len() == 1 && c.dims.len() <= 1,
             _ => false,
         };

@@ -123,6 +123,14 @@ pub(super) struct ValueInfo {
     pub(super) kind: Option<Type>,
 }
 
+impl ValueInfo {
+    /// Whether a tensor is declared to have one row.
+    pub(super) fn one_row(&self) -> bool {
+        let shape = self.kind.as_ref().and_then(|k| k.tensor.as_ref()).and_then(|t| t.shape.as_ref());
+        shape.and_then(|s| s.dim.first()).is_some_and(|d| d.value == 1)
+    }
+}
+
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Type {
     #[prost(message, optional, tag = "1")]

@@ -18,6 +18,12 @@ fn unfit() -> Refusal {
 
 impl Walk {
     pub(super) fn concat(&mut self, node: &proto::Node, a: &Attributes<'_>) -> Result<Val, Refusal> {
+        let cubes = (0..node.input.len()).map(|i| self.val(node, i)).collect::<Result<Vec<Val>, _>>()?;
+        let cubes: Vec<Id> =
+            cubes.iter().filter_map(|v| if let Val::Cube(id, 1) = v { Some(*id) } else { None }).collect();
+        if cubes.len() == node.input.len() && matches!(a.int("axis", 0), 2 | -1) {
+            return Ok(Val::Cube(self.graph.concat(&cubes)?, 1));
+        }
         a.along_columns(0)?;
         let parts = (0..node.input.len()).map(|i| self.row(node, i)).collect::<Result<Vec<Id>, _>>()?;
         let num = if parts.iter().any(|p| self.graph.num(*p) == Num::F64) { Num::F64 } else { Num::F32 };
@@ -67,8 +73,15 @@ impl Walk {
 
     pub(super) fn flatten(&mut self, node: &proto::Node, a: &Attributes<'_>) -> Result<Val, Refusal> {
         a.along_columns(1)?;
-        match self.val(node, 0)? {
+        let val = self.val(node, 0)?;
+        if a.int("axis", 1) == -1 && matches!(val, Val::Flat(_) | Val::Place { flat: true, .. }) {
+            // The last axis is that of the rows.
+            return across_rows(-1);
+        }
+        match val {
             Val::Flat(id) | Val::Row(id) => Ok(Val::Row(id)),
+            Val::Cube(id, _) if a.int("axis", 1) == 1 => Ok(Val::Row(id)),
+            Val::Place { id, .. } => Ok(Val::Place { id, flat: false }),
             label @ Val::Label(_) => Ok(label),
             other => Err(self.unfit(node, 0, &other)),
         }
@@ -92,6 +105,9 @@ impl Walk {
                 Ok(Val::Flat(id))
             }
             Val::Row(id) if self.graph.len(id) > 1 && axes.is_empty() => Ok(Val::Row(id)),
+            Val::Place { id, flat: false } if matches!(axes.as_slice(), [] | [1.0] | [-1.0]) => {
+                Ok(Val::Place { id, flat: true })
+            }
             label @ Val::Label(_) if !axes.contains(&0.0) => Ok(label),
             Val::Constant(c) => Ok(Val::Constant(squeezed(c, &axes))),
             _ => Err(unfit()),
@@ -102,34 +118,44 @@ impl Walk {
         let axes = self.axes(node, a)?;
         match self.val(node, 0)? {
             Val::Flat(id) if matches!(axes.as_slice(), [1.0] | [-1.0]) => Ok(Val::Row(id)),
+            Val::Place { id, flat: true } if matches!(axes.as_slice(), [1.0] | [-1.0]) => {
+                Ok(Val::Place { id, flat: false })
+            }
             label @ Val::Label(_) if matches!(axes.as_slice(), [1.0] | [-1.0]) => Ok(label),
             Val::Constant(c) => Ok(Val::Constant(unsqueezed(c, &axes)?)),
             _ => Err(unfit()),
         }
     }
 
-    /// To `[rows, columns]` or, of one column, to `[rows]`; the rows as 0 (as before), -1 (as many as there are), or 1, as exporters
-    /// write it that have seen one row.
+    /// To `[rows, columns]` or, of one column, to `[rows]`; the rows as 0 (as before), -1 (as many as there are), or 1 where the file
+    /// was written for one row.
     pub(super) fn reshape(&mut self, node: &proto::Node, a: &Attributes<'_>) -> Result<Val, Refusal> {
         let shape = self.constant(node, 1)?.numbers;
         if a.int("allowzero", 0) != 0 {
             return a.refuse("allowzero", "1");
         }
-        let (id, flat) = match self.val(node, 0)? {
-            Val::Row(id) => (id, false),
-            Val::Flat(id) => (id, true),
+        let (id, kept, place) = match self.val(node, 0)? {
+            Val::Row(id) => (id, true, false),
+            Val::Flat(id) | Val::Cube(id, _) => (id, false, false),
+            Val::Place { id, flat } => (id, !flat, true),
             label @ Val::Label(_) if shape.len() <= 2 => return Ok(label),
             other => return Err(self.unfit(node, 0, &other)),
         };
         let width = self.graph.len(id) as f64;
-        match shape.as_slice() {
-            [0.0 | -1.0 | 1.0, columns] if *columns == width => Ok(Val::Row(id)),
+        let rows = |n: &f64| *n == 0.0 || *n == -1.0 || (*n == 1.0 && self.one_row);
+        let flat = match shape.as_slice() {
+            [n, columns] if rows(n) && *columns == width => false,
             // The number of columns is what remains.
-            [0.0 | 1.0, -1.0] => Ok(Val::Row(id)),
-            [0.0 | -1.0 | 1.0, 0.0] if !flat => Ok(Val::Row(id)),
-            [-1.0] if width == 1.0 => Ok(Val::Flat(id)),
-            _ => Err(unfit()),
-        }
+            [n, -1.0] if rows(n) && *n != -1.0 => false,
+            [n, 0.0] if rows(n) && kept => false,
+            [-1.0] if width == 1.0 => true,
+            _ => return Err(unfit()),
+        };
+        Ok(match (place, flat) {
+            (true, flat) => Val::Place { id, flat },
+            (false, true) => Val::Flat(id),
+            (false, false) => Val::Row(id),
+        })
     }
 
     pub(super) fn cast(&mut self, node: &proto::Node, a: &Attributes<'_>) -> Result<Val, Refusal> {
@@ -137,21 +163,20 @@ impl Walk {
         let (id, flat) = match self.val(node, 0)? {
             Val::Row(id) => (id, false),
             Val::Flat(id) => (id, true),
-            other => return Ok(other),
+            Val::Place { id, flat } if matches!(to, kind::INT32 | kind::INT64) => return Ok(Val::Place { id, flat }),
+            Val::Place { id, flat } => (id, flat),
+            label @ Val::Label(_) => return Ok(label),
+            Val::Constant(c) if to == kind::FLOAT => return Ok(Val::Constant(Constant { num: Num::F32, ..c })),
+            other => return Err(self.unfit(node, 0, &other)),
         };
         let whole = matches!(to, kind::INT32 | kind::INT64);
+        if to == kind::INT64 && !self.is_integer(id) {
+            let id = self.truncated(id)?;
+            return Ok(if flat { Val::Flat(id) } else { Val::Row(id) });
+        }
         let num = match num_of(to) {
-            // What is whole already stays what it is; anything else would be cut off.
+            // What is whole already stays what it is; others might not fit.
             Some(num) if to != kind::BOOL && (!whole || self.is_integer(id)) => num,
-            Some(_) if whole => {
-                return Err(Refusal::unsupported(
-                    format!(
-                        "a cast to {}, which cuts off what stands behind the point, is not supported",
-                        kind::name(to)
-                    ),
-                    format!("不支持转换为 {}（会舍去小数部分）", kind::name(to)),
-                ));
-            }
             _ => return a.refuse("to", kind::name(to)),
         };
         let mut cast = self.graph.cast(id, num)?;
@@ -161,6 +186,12 @@ impl Walk {
             self.reals.push(cast);
         }
         Ok(if flat { Val::Flat(cast) } else { Val::Row(cast) })
+    }
+
+    /// The whole parts of numbers, as numbers of 64 bits have them.
+    pub(super) fn truncated(&mut self, id: Id) -> Result<Id, Refusal> {
+        let wide = self.graph.cast(id, Num::F64)?;
+        self.graph.unary(Unary::Truncate, wide)
     }
 
     /// Whether the type of a value is one of whole numbers: division cuts off, and a cast to whole numbers changes nothing.
@@ -174,7 +205,7 @@ impl Walk {
                 Op::Binary(Binary::Less | Binary::Equal, ..) => false,
                 Op::Binary(_, a, b) => of(a) || of(b),
                 Op::Unary(Unary::Negate | Unary::Absolute | Unary::Relu, a) => of(a),
-                Op::ArgMax(_) => true,
+                Op::ArgMax(_) | Op::Unary(Unary::Truncate, _) => true,
                 _ => false,
             };
             self.whole.push(whole && !self.reals.contains(&self.graph.id(i)));
