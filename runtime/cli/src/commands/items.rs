@@ -10,7 +10,7 @@ use yunei_engine::TimingView;
 use yunei_engine::domain::{Checkup, ColumnView, DatasetView};
 use yunei_engine::{Domain, DomainError, Submission};
 use yunei_policy::Refusal;
-use yunei_policy::words::State;
+use yunei_policy::words::{ReleaseClass, State};
 
 pub(crate) async fn dataset(context: &mut Context, command: DatasetCommand) -> Outcome {
     let domain = context.face().await?;
@@ -322,7 +322,21 @@ fn checked(context: &mut Context, checkup: &Checkup) {
     if let Some(report) = &checkup.report_text {
         context.term.text(report);
     }
-    if let (Some(epsilon), Some(delta)) = (checkup.epsilon, checkup.delta) {
+    let free = match checkup.class {
+        Some(ReleaseClass::Statistical) => Some(context.term.pick(
+            "不消耗隐私预算：结果按统计披露控制处理",
+            "No privacy budget is charged: the result is under statistical disclosure control",
+        )),
+        Some(ReleaseClass::Open) => Some(
+            context
+                .term
+                .pick("不消耗隐私预算：所用数据均为开放数据", "No privacy budget is charged: all of its data is open"),
+        ),
+        _ => None,
+    };
+    if let Some(free) = free.map(str::to_owned) {
+        context.term.note(&free);
+    } else if let (Some(epsilon), Some(delta)) = (checkup.epsilon, checkup.delta) {
         let charge = context.term.pick("每次使用", "Each run costs").to_owned();
         context.term.note(&format!("{charge} ε = {} (δ = {delta:e})", decimal(epsilon, 3)));
     }

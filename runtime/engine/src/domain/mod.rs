@@ -41,7 +41,9 @@ pub use submit::{GrantRequest, Submission};
 pub use suspend::{MAX_REASON, MAX_RELEASES, ReleaseView, StateChangeView, Stopped};
 pub use upload::ModelUpload;
 pub use usage::{Period, UsageLine, UsageQuery, usage_csv};
-pub use views::{Checkup, ColumnView, DatasetView, Expected, GrantView, InstitutionView, ModelView, ProductView};
+pub use views::{
+    Checkup, ColumnView, DatasetView, Expected, GrantView, InstitutionView, MAX_LISTED, ModelView, ProductView,
+};
 pub(crate) use years::Book;
 pub use years::{LogState, LogView};
 pub use yunei_audit::Entry as LogEntry;

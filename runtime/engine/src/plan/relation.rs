@@ -4,8 +4,8 @@ use super::expression::Teller;
 use super::functions::not_allowed;
 use super::sql::dataset_of;
 use crate::functions::UnitModel;
-use datafusion::common::DFSchema;
-use datafusion::common::ScalarValue;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::AggregateFunction as AggregateExpr;
 use datafusion::logical_expr::{Aggregate as AggregateNode, BinaryExpr, Expr, Join, JoinType, LogicalPlan, Operator};
 use yunei_policy::Refusal;
@@ -360,5 +360,22 @@ pub(super) fn function_refusal(name: &str) -> Refusal {
 /// An expression as its author would recognise it: literals without their types, and `count(*)`, which is planned as
 /// `count(1)`.
 pub(super) fn text_of(expr: &Expr) -> String {
-    expr.human_display().to_string().replace("count(1)", "count(*)").chars().take(160).collect()
+    let plain = expr.clone().transform(|e| {
+        Ok(match e {
+            Expr::Literal(value, _) => Transformed::yes(Expr::Column(Column::new_unqualified(literal(&value)))),
+            other => Transformed::no(other),
+        })
+    });
+    let text = plain.map_or_else(|_| expr.human_display().to_string(), |plain| plain.data.human_display().to_string());
+    text.replace("count(1)", "count(*)").chars().take(160).collect()
+}
+
+/// A literal as a query writes it.
+fn literal(value: &ScalarValue) -> String {
+    match value {
+        ScalarValue::Utf8(Some(text)) | ScalarValue::LargeUtf8(Some(text)) | ScalarValue::Utf8View(Some(text)) => {
+            format!("'{}'", text.replace('\'', "''"))
+        }
+        other => other.to_string(),
+    }
 }
