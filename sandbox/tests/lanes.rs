@@ -128,17 +128,23 @@ fn float(r: &mut Random) -> f64 {
 
 #[test]
 fn random_formulas_say_the_same_in_pairs_and_one_by_one() {
-    let manifest = manifest("row", &["f64"; 3], WIDE, "fuel = 1000000");
+    // What the formulas' constants make is within some of these, and at their ends.
+    let outputs = [(-1e15, 1e15, -7.0), (-1.5, 1.0, 0.1), (0.0, 1.0, 0.5), (-1e14, 0.0, 0.0), (0.1, 0.1, 0.1)];
+    let manifests = outputs.map(|(min, max, default)| {
+        let output = format!("min = {min:?}\nmax = {max:?}\ndefault = {default:?}");
+        manifest("row", &["f64"; 3], &output, "fuel = 1000000")
+    });
     let sandbox = sandbox();
     let engine = wasmi::Engine::default();
     let mut pairs = 0;
-    for seed in 0..1500 {
+    for seed in 0..2500 {
         let text = module(seed);
-        let verified = Verified::check(text.as_bytes(), &manifest).unwrap();
+        let (manifest, (min, max, default)) = (&manifests[seed as usize % 5], outputs[seed as usize % 5]);
+        let verified = Verified::check(text.as_bytes(), manifest).unwrap();
         assert_eq!(verified.report().class, Class::Stateless);
         assert!(matches!(verified.report().cost, Cost::Bounded(_)));
         pairs += u32::from(yunei_sandbox::testing::in_pairs(&verified));
-        let model = sandbox.load(&verified, &manifest).unwrap();
+        let model = sandbox.load(&verified, manifest).unwrap();
         let mut r = Random(seed);
         let n = [1, 2, 3, 8, 9][r.below(5) as usize];
         let rows: Vec<[f64; 3]> = (0..n).map(|_| std::array::from_fn(|_| float(&mut r))).collect();
@@ -149,13 +155,13 @@ fn random_formulas_say_the_same_in_pairs_and_one_by_one() {
         let score = instance.get_typed_func::<(f64, f64, f64), f64>(&store, "score").unwrap();
         for (i, [a, b, c]) in rows.iter().enumerate() {
             let x = score.call(&mut store, (*a, *b, *c)).unwrap();
-            let want = if x.is_nan() { -7.0 } else { x.clamp(-1e15, 1e15) + 0.0 };
+            let want = if x.is_nan() { default } else { x.clamp(min, max) + 0.0 };
             assert!(got.is_valid(i));
             assert_eq!(got.value(i).to_bits(), want.to_bits(), "seed {seed}, row {i}: {text}");
         }
     }
     // Where arms cost too much, rows run one by one; most formulas must not.
-    assert!(pairs > 900, "{pairs}");
+    assert!(pairs > 1500, "{pairs}");
 }
 
 /// Pairs are bounded by the driver, rows one by one by the host: both have the same range and grid.
@@ -191,6 +197,33 @@ fn the_driver_bounds_results_as_the_host_does() {
         });
         for (i, (a, b)) in ours.values().iter().zip(theirs.values()).enumerate() {
             assert_eq!(a.to_bits(), b.to_bits(), "case {case}, {:e} within {output}", values[i]);
+        }
+    }
+}
+
+/// What a formula's values can be is known to the driver, which then leaves bounds away.
+#[test]
+fn values_that_are_within_the_range_stay_as_they_are() {
+    let sandbox = sandbox();
+    let body = "(f64.add (select (f64.const 0.25) (f64.const -0.75) (f64.lt (local.get 0) (f64.const 1)))
+        (select (f64.const 0.5) (f64.const -0.25) (f64.gt (local.get 0) (f64.const 0))))";
+    let same = "(f64.add (f64.neg (f64.abs (f64.mul (f64.const 0) (f64.const 1)))) (f64.const -0))";
+    for (body, at) in [(body, [0.0, 0.75, -0.25, -1.0]), (same, [0.0; 4])] {
+        for output in
+            ["min = -1\nmax = 1", "min = -0.75\nmax = 0.5", "min = 0\nmax = 1", "min = -1\nmax = 0", "min = 0\nmax = 0"]
+        {
+            for step in ["", "step = 0.25"] {
+                let manifest = manifest("row", &["f64"], &format!("{output}\n{step}\ndefault = 0"), "");
+                let text = format!("(module (func (export \"score\") (param f64) (result f64) {body}))");
+                let verified = Verified::check(text.as_bytes(), &manifest).unwrap();
+                assert!(yunei_sandbox::testing::in_pairs(&verified));
+                let model = sandbox.load(&verified, &manifest).unwrap();
+                let got = model.score(&[floats([0.0, 0.5, 1.0, f64::NAN])], 4).unwrap();
+                let bounds = manifest.output();
+                let want = at.map(|x: f64| (x.clamp(bounds.min(), bounds.max()) + 0.0).to_bits());
+                let got: Vec<u64> = got.values().iter().map(|x| x.to_bits()).collect();
+                assert_eq!(got, want, "{text} {output} {step}");
+            }
         }
     }
 }

@@ -6,12 +6,15 @@
 //! neither fuel nor the number of the row need be kept. Of an `if` both arms are computed, and what they
 //! set is chosen by a mask. A module with anything else, or whose arms are too many, runs row by row.
 
+use std::collections::HashMap;
+
 use wasm_encoder as enc;
 use wasm_encoder::{BlockType, Instruction as I, ValType};
 use wasmparser::{BinaryReader, FunctionBody, Operator};
 
 use super::Plan;
 use super::contain::host;
+use super::range::Range;
 use crate::manifest::{FeatureType, Kind, Output};
 use crate::run::{Grid, ROUND, finish};
 use crate::verify::ops;
@@ -65,12 +68,21 @@ pub(super) fn rows(plan: &Plan, verified: &Verified) -> Option<enc::Function> {
 
 /// The formula over pair number `ahead` from the row in local 0, from the columns to the bounded results.
 fn pair<'v>(plan: &Plan, verified: &'v Verified, budget: u64, ahead: u32, locals: u32) -> Option<Lanes<'v>> {
-    let mut lanes = Lanes { verified, code: Vec::new(), locals, stack: Vec::new(), mask: None, spent: 0, budget };
+    let mut lanes = Lanes {
+        verified,
+        code: Vec::new(),
+        locals,
+        known: HashMap::new(),
+        stack: Vec::new(),
+        mask: None,
+        spent: 0,
+        budget,
+    };
     let address = [I::LocalGet(0), I::I32Const(3), I::I32Shl];
     for i in 0..plan.params.len() {
         lanes.add(&address);
         lanes.add(&[I::V128Load(host(plan, plan.layout.column(i) + ahead * 16, 3))]);
-        lanes.stack.push(Item::Value);
+        lanes.push(Item::Value, Range::ALL);
     }
     lanes.function(plan.roots[0], DEPTH)?;
     lanes.bound(verified.manifest().output())?;
@@ -110,7 +122,9 @@ struct Lanes<'v> {
     verified: &'v Verified,
     code: Vec<I<'static>>,
     locals: u32,
-    stack: Vec<Item>,
+    /// What locals can hold, in every lane, for however few of them the code was meant.
+    known: HashMap<u32, Range>,
+    stack: Vec<(Item, Range)>,
     /// Which lanes the code here is meant for; `None`: both.
     mask: Option<u32>,
     spent: u64,
@@ -129,16 +143,33 @@ impl Lanes<'_> {
         })
     }
 
-    fn pop(&mut self, item: Item) -> Option<()> {
-        (self.stack.pop()? == item).then_some(())
+    /// Of masks nothing is known.
+    fn push(&mut self, item: Item, range: Range) {
+        self.stack.push((item, range));
+    }
+
+    fn pop(&mut self, item: Item) -> Option<Range> {
+        let (found, range) = self.stack.pop()?;
+        (found == item).then_some(range)
     }
 
     /// Takes a value from the stack into a new local.
     fn keep(&mut self, item: Item) -> Option<u32> {
-        self.pop(item)?;
+        let range = self.pop(item)?;
         let local = self.local()?;
         self.add(&[I::LocalSet(local)]);
+        self.known.insert(local, range);
         Some(local)
+    }
+
+    fn range(&self, local: u32) -> Range {
+        self.known.get(&local).copied().unwrap_or(Range::ALL)
+    }
+
+    /// Pushes what a local holds.
+    fn get(&mut self, local: u32) {
+        self.add(&[I::LocalGet(local)]);
+        self.push(Item::Value, self.range(local));
     }
 
     /// Brings the values on the stack into the declared range and onto the grid: the same bits as `finish`
@@ -147,20 +178,24 @@ impl Lanes<'_> {
         // Zero has one sign here: what is below is compared with it, or added to.
         let (min, max) = (output.min() + 0.0, output.max() + 0.0);
         let x = self.keep(Item::Value)?;
-        // pmax(a, b) is b where a < b, pmin(a, b) is b where b < a, and a in any other case: of `min` and a NaN, `min`.
-        self.add(&[both(min), I::LocalGet(x), I::F64x2PMax, both(max), I::F64x2PMin]);
+        let inside = self.range(x).within(min, max);
+        if inside {
+            self.add(&[I::LocalGet(x)]);
+        } else {
+            // pmax(a, b) is b where a < b, pmin(a, b) is b where b < a, and a in any other case: of `min` and a NaN, `min`.
+            self.add(&[both(min), I::LocalGet(x), I::F64x2PMax, both(max), I::F64x2PMin]);
+        }
         match Grid::of(&output) {
             Some(Grid { inverse, step }) => {
                 let end = min + (((max - min) * inverse + ROUND) - ROUND) * step;
-                // A zero makes no difference: the value is not below `min`, and so no negative zero.
-                let from_zero = min == 0.0;
-                if !from_zero {
+                if min != 0.0 {
                     self.add(&[both(min), I::F64x2Sub]);
                 }
                 // As adding `ROUND` and taking it away: ties to even, and no number here is negative, or too great.
                 self.add(&[both(inverse), I::F64x2Mul, I::F64x2Nearest]);
                 self.add(&[both(step), I::F64x2Mul]);
-                if !from_zero {
+                // A zero makes no difference but to a negative one, which `min` has taken the place of by now, if anything has.
+                if min != 0.0 || inside {
                     self.add(&[both(min), I::F64x2Add]);
                 }
                 // Every step before is monotone: no multiple is above that of `max`.
@@ -169,7 +204,7 @@ impl Lanes<'_> {
                 }
             }
             // A negative zero: with a grid, zero is a sum of two that are not both negative zeros.
-            None if min < 0.0 && max >= 0.0 => self.add(&[both(0.0), I::F64x2Add]),
+            None if inside || (min < 0.0 && max >= 0.0) => self.add(&[both(0.0), I::F64x2Add]),
             None => {}
         }
         let finished = |x: f64| {
@@ -179,10 +214,10 @@ impl Lanes<'_> {
         };
         // What a NaN has become by now is what `min` becomes.
         let (for_nan, so_far) = (finished(f64::NAN), finished(min));
-        if for_nan.to_bits() != so_far.to_bits() {
+        if !inside && for_nan.to_bits() != so_far.to_bits() {
             self.add(&[both(for_nan), I::LocalGet(x), I::LocalGet(x), I::F64x2Eq, I::V128Bitselect]);
         }
-        self.stack.push(Item::Value);
+        self.push(Item::Value, Range::ALL);
         Some(())
     }
 
@@ -209,6 +244,7 @@ impl Lanes<'_> {
             for _ in 0..count {
                 let local = self.local()?;
                 self.add(&[I::V128Const(0), I::LocalSet(local)]);
+                self.known.insert(local, Range::constant(0.0));
                 locals.push(local);
             }
         }
@@ -221,7 +257,7 @@ impl Lanes<'_> {
                 return None;
             }
             if matches!(op, Operator::End) && open.is_empty() {
-                return (self.stack.len() == height + 1 && self.stack.last() == Some(&Item::Value)).then_some(());
+                return (self.stack.len() == height + 1 && self.stack.last()?.0 == Item::Value).then_some(());
             }
             self.operator(&op, &locals, &mut open, depth)?;
         }
@@ -237,29 +273,25 @@ impl Lanes<'_> {
                 self.add(&[I::Drop]);
             }
             O::F64Const { value } => {
-                let bits = u128::from(value.bits());
-                self.add(&[I::V128Const((bits << 64 | bits) as i128)]);
-                self.stack.push(Item::Value);
+                let value = f64::from_bits(value.bits());
+                self.add(&[both(value)]);
+                self.push(Item::Value, Range::constant(value));
             }
             O::LocalGet { local_index } => {
-                self.add(&[I::LocalGet(locals[*local_index as usize])]);
-                self.stack.push(Item::Value);
+                self.get(locals[*local_index as usize]);
             }
             O::LocalSet { local_index } => self.set(locals[*local_index as usize])?,
             O::LocalTee { local_index } => {
                 let value = self.keep(Item::Value)?;
-                self.add(&[I::LocalGet(value)]);
-                self.stack.push(Item::Value);
+                self.get(value);
                 self.set(locals[*local_index as usize])?;
-                self.add(&[I::LocalGet(value)]);
-                self.stack.push(Item::Value);
+                self.get(value);
             }
             O::Select | O::TypedSelect { .. } => {
                 self.pop(Item::Mask)?;
-                self.pop(Item::Value)?;
-                self.pop(Item::Value)?;
+                let (b, a) = (self.pop(Item::Value)?, self.pop(Item::Value)?);
                 self.add(&[I::V128Bitselect]);
-                self.stack.push(Item::Value);
+                self.push(Item::Value, a.or(b));
             }
             O::Call { function_index } => self.function(*function_index, depth)?,
             O::Block { blockty } => {
@@ -276,11 +308,13 @@ impl Lanes<'_> {
 
     /// Sets a local to what lies on the stack, in the lanes that the code here is meant for.
     fn set(&mut self, local: u32) -> Option<()> {
-        self.pop(Item::Value)?;
+        let mut range = self.pop(Item::Value)?;
         if let Some(mask) = self.mask {
             self.add(&[I::LocalGet(local), I::LocalGet(mask), I::V128Bitselect]);
+            range = range.or(self.range(local));
         }
         self.add(&[I::LocalSet(local)]);
+        self.known.insert(local, range);
         Some(())
     }
 
@@ -329,7 +363,7 @@ impl Lanes<'_> {
         if result {
             let (then, otherwise) = (then?, self.keep(Item::Value)?);
             self.add(&[I::LocalGet(then), I::LocalGet(otherwise), I::LocalGet(condition), I::V128Bitselect]);
-            self.stack.push(Item::Value);
+            self.push(Item::Value, self.range(then).or(self.range(otherwise)));
         }
         Some(())
     }
@@ -364,11 +398,30 @@ impl Lanes<'_> {
             O::I32Xor => (&[Mask; 2], I::V128Xor, Mask),
             _ => return None,
         };
-        for item in takes {
-            self.pop(*item)?;
-        }
+        let b = self.pop(takes[0])?;
+        let a = if takes.len() == 2 { self.pop(takes[1])? } else { b };
         self.add(&[instruction]);
-        self.stack.push(gives);
+        self.push(gives, result(op, a, b));
         Some(())
+    }
+}
+
+/// What an instruction can give, of what it takes.
+fn result(op: &Operator<'_>, a: Range, b: Range) -> Range {
+    use Operator as O;
+    match op {
+        O::F64Add => a.add(b),
+        O::F64Sub => a.sub(b),
+        O::F64Mul => a.mul(b),
+        O::F64Min => a.extremum(b, f64::min),
+        O::F64Max => a.extremum(b, f64::max),
+        O::F64Abs => a.abs(),
+        O::F64Neg => a.neg(),
+        O::F64Sqrt => a.sqrt(),
+        O::F64Ceil => a.map(f64::ceil),
+        O::F64Floor => a.map(f64::floor),
+        O::F64Trunc => a.map(f64::trunc),
+        O::F64Nearest => a.map(f64::round_ties_even),
+        _ => Range::ALL,
     }
 }

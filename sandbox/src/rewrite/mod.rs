@@ -9,6 +9,7 @@ mod contain;
 mod driver;
 mod lanes;
 mod layout;
+mod range;
 mod saves;
 
 use wasm_encoder as enc;
