@@ -18,6 +18,10 @@ test *ARGS:
 ci:
     .ci/run
 
+# one target of fuzz/ for so many seconds
+fuzz TARGET SECONDS="120" *OPTIONS:
+    fuzz/run {{ TARGET }} {{ SECONDS }} {{ OPTIONS }}
+
 # format the code
 fmt:
     cargo fmt --all
