@@ -137,6 +137,21 @@ def tensor(name, values, kind=P.FLOAT):
 
 
 on("tree_v5_empty", [n("TreeEnsemble", ["x"], ["y"], domain="ai.onnx.ml", n_targets=1, nodes_modes=tensor("m", [], P.UINT8), nodes_splits=tensor("s", []), leaf_weights=tensor("w", []))], ml=5)
+v5 = dict(domain="ai.onnx.ml", nodes_featureids=[0], nodes_truenodeids=[0], nodes_trueleafs=[1], nodes_falsenodeids=[1], nodes_falseleafs=[1], tree_roots=[0], leaf_targetids=[0, 1],
+          leaf_weights=tensor("w", [1.0, 2.0]), nodes_splits=tensor("s", [0.5]), n_targets=2)
+on("tree_v5_softmax", [n("TreeEnsemble", ["x"], ["y"], post_transform=1, nodes_modes=tensor("m", [0], P.UINT8), **v5)], ml=5, outs=2)
+on("tree_v5_member", [n("TreeEnsemble", ["x"], ["y"], nodes_modes=tensor("m", [6], P.UINT8), membership_values=tensor("v", [-1.0, 2.0, float("nan")]), **v5)], ml=5, outs=2)
+pair = dict(nodes_treeids=[0] * 3, nodes_nodeids=[0, 1, 2], nodes_featureids=[0] * 3, nodes_values=[0.5, 0.0, 0.0], nodes_modes=["BRANCH_LEQ", "LEAF", "LEAF"], nodes_truenodeids=[1, 0, 0],
+            nodes_falsenodeids=[2, 0, 0], classlabels_int64s=[0, 1], domain="ai.onnx.ml")
+both = dict(class_treeids=[0] * 4, class_nodeids=[1, 1, 2, 2], class_ids=[0, 1, 0, 1], class_weights=[0.2, 0.8, 0.6, 0.4])
+one = dict(class_treeids=[0] * 2, class_nodeids=[1, 2], class_ids=[1, 1], class_weights=[0.2, 0.8])
+on("classes_base", [n("TreeEnsembleClassifier", ["x"], ["l", "y"], base_values=[0.5, 0.5], **pair, **both)], outs=2)
+on("classes_second", [n("TreeEnsembleClassifier", ["x"], ["l", "y"], **pair, **one)], outs=2)
+on("classes_gap", [n("TreeEnsembleClassifier", ["x"], ["l", "y"], **pair, **{**both, "class_ids": [0, 1, 0, 0]})], outs=2)
+on("targets_gap", [n("TreeEnsembleRegressor", ["x"], ["y"], n_targets=2, base_values=[1.0, 2.0], target_treeids=[0, 0], target_nodeids=[1, 2], target_ids=[0, 1], target_weights=[1.0, 2.0],
+   **{k: v for k, v in pair.items() if k != "classlabels_int64s"})], outs=2)
+on("linear_logistic", [n("LinearRegressor", ["x"], ["y"], domain="ai.onnx.ml", coefficients=[1.0, 2.0, 3.0], post_transform="LOGISTIC")])
+on("label_computed", [n("TreeEnsembleClassifier", ["x"], ["l", "p"], **pair, **both), n("Add", ["p", "l"], ["y"])], outs=2)
 on("label_encoder_empty", [n("LabelEncoder", ["x"], ["y"], domain="ai.onnx.ml", default_float=1.0)], width=1)
 on("attribute_unknown", [n("Gemm", ["x", "w"], ["y"], broadcast=1, secret=3)], inits=[W])
 full = graph([mm()], inits=[W]).SerializeToString()

@@ -242,7 +242,7 @@ class Draw:
                 a["splits"].append(0.0 if mode == 6 else self.number())
                 a["missing_value_tracks_true"].append(int(self.rng.integers(0, 2)))
                 if mode == 6:
-                    members += [float(v) / 2 for v in self.rng.integers(-3, 4, int(self.rng.integers(1, 4)))] + [float("nan")]
+                    members += [float(v) / 2 for v in self.rng.integers(-1 if self.chance(0.1) else 0, 5, int(self.rng.integers(1, 4)))] + [float("nan")]
                 for side in ("true", "false"):
                     if node == 0:
                         a[f"{side}nodeids"].append(first + (1 if side == "true" else 2))
@@ -287,11 +287,14 @@ def theirs(model, x):
 
 
 def ours(runner, model, x):
+    return ours_of(runner, model, ["x"] if x.shape[1] == 1 else [f"x_{i}" for i in range(x.shape[1])], x)
+
+
+def ours_of(runner, model, names, x):
     """What each export says; None where the importer refuses."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
         (path / "model").write_bytes(model)
-        names = ["x"] if x.shape[1] == 1 else [f"x_{i}" for i in range(x.shape[1])]
         (path / "model.columns").write_text("\n".join(names) + "\n")
         described = subprocess.run([runner, path / "model", "--describe"], capture_output=True, text=True)
         if described.returncode == 3:
@@ -373,4 +376,5 @@ def main():
     sys.exit(failed)
 
 
-main()
+if __name__ == "__main__":
+    main()

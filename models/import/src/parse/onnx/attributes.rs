@@ -113,6 +113,11 @@ impl<'n> Attributes<'n> {
             .map_or_else(Vec::new, |a| a.strings.iter().map(|s| String::from_utf8_lossy(s).into_owned()).collect())
     }
 
+    /// Refuses an attribute for a reason, told in English and Chinese behind its name.
+    pub(super) fn refuse_for<T>(&self, name: &str, en: &str, zh: &str) -> Result<T, Refusal> {
+        Err(Refusal::unsupported(format!("`{name}` is not supported {en}"), format!("不支持 `{name}`：{zh}")))
+    }
+
     /// Refuses an attribute whose value is not one of those that are built.
     pub(super) fn refuse<T>(&self, name: &str, value: &str) -> Result<T, Refusal> {
         Err(Refusal::unsupported(

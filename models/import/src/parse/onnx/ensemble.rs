@@ -277,7 +277,11 @@ impl Walk {
             if classes == 2 {
                 forest.says_always(1)?;
                 if !base.is_empty() {
-                    return a.refuse("base_values", "of two classes that both have weights");
+                    return a.refuse_for(
+                        "base_values",
+                        "where two classes both have weights",
+                        "两个类别都有权重时含义不一",
+                    );
                 }
             }
             let sums = self.sums(x, forest, base, "SUM", classes, num)?;
@@ -288,26 +292,33 @@ impl Walk {
         }
         // Two classes and weights of one: the other class is what is left.
         let at = count(ids.first().copied().unwrap_or(0) + 1)?;
+        if at != 1 {
+            // ONNX Runtime gives the first class then an answer of its own, and adds base values to it.
+            return a.refuse_for(
+                "class_ids",
+                "where of two classes the second alone has weights",
+                "两个类别中只有第二类有权重时含义不一",
+            );
+        }
         let mut forest = self.listed(a, "class", at, x)?;
         if base.iter().any(|b| *b != 0.0) {
-            forest.says_always(at as usize - 1)?;
+            forest.says_always(0)?;
         }
         forest.trees.iter_mut().for_each(|(o, _)| *o = 0);
         let base = match base.as_slice() {
             [] => vec![0.0],
-            // Of the second class, ONNX Runtime adds it to the first.
-            [b] if at == 1 => vec![*b],
+            [b] => vec![*b],
             _ => {
-                return a
-                    .refuse("base_values", "other than one of the first class, where one of two classes has weights");
+                return a.refuse_for(
+                    "base_values",
+                    "with more than one value where one of two classes has weights",
+                    "两个类别中仅一类有权重时只能有一个值",
+                );
             }
         };
         let sum = self.sums(x, forest, base, "SUM", 1, num)?;
         let positive = weights.iter().all(|w| *w >= 0.0);
         let post = a.text("post_transform", "NONE");
-        if at == 2 && post != "LOGISTIC" {
-            return a.refuse("post_transform", &format!("{post}, where only the second of two classes has weights"));
-        }
         let pair = if positive && post == "NONE" {
             let one = self.graph.constant(vec![1.0], num)?;
             let rest = self.graph.binary(Binary::Subtract, one, sum)?;
@@ -352,7 +363,15 @@ impl Walk {
         for i in 0..n {
             const MODES: [&str; 6] = ["BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ"];
             let (test, swap) = if modes[i] == 6.0 {
-                (Test::Member(members.next().unwrap_or_default()), false)
+                let set = members.next().unwrap_or_default();
+                if set.iter().any(|x| *x < 0.0) {
+                    return Err(Refusal::unsupported(
+                        "a set with a number below zero is not supported: ONNX Runtime takes numbers between whole ones for members of it",
+                        "不支持含负数的成员集合：ONNX Runtime 会把介于整数之间的值误判为成员",
+                    )
+                    .at(format!("node {i}")));
+                }
+                (Test::Member(set), false)
             } else {
                 let mode = MODES.get(modes[i] as usize).copied().unwrap_or("unknown");
                 test(mode, splits[i], num)?
@@ -379,14 +398,15 @@ impl Walk {
         let forest = trees(&raw, &roots, outputs)?;
         let aggregate = a.int("aggregate_function", 1).to_string();
         let sums = self.sums(x, forest, Vec::new(), &aggregate, outputs, num)?;
-        single_target(outputs, if a.int("post_transform", 0) == 0 { "NONE" } else { "LOGISTIC or another" })?;
-        let post = match a.int("post_transform", 0) {
-            0 => sums,
-            1 => self.graph.unary(Unary::Logistic, sums)?,
-            2 => self.graph.softmax(sums, false)?,
-            other => return a.refuse("post_transform", &other.to_string()),
-        };
-        Ok(vec![Val::Row(post)])
+        if a.int("post_transform", 0) != 0 {
+            return a.refuse_for(
+                "post_transform",
+                "of TreeEnsemble: the standard and ONNX Runtime count the transforms differently; an operator of its own (Sigmoid, Softmax) behind the \
+                 trees says what is meant",
+                "TreeEnsemble 中标准与 ONNX Runtime 的编号不一致；请在树之后另加算子（如 Sigmoid、Softmax）明确含义",
+            );
+        }
+        Ok(vec![Val::Row(sums)])
     }
 }
 
@@ -398,11 +418,11 @@ pub(super) fn single_target(outputs: u32, post: &str) -> Result<(), Refusal> {
     Err(Refusal::unsupported(
         format!(
             "`post_transform` = {} of one target is not supported: the standard asks for it, and ONNX Runtime leaves it out; \
-             an operator of its own (Sigmoid) behind the trees says what is meant",
+             an operator of its own (Sigmoid) behind it says what is meant",
             quote(post)
         ),
         format!(
-            "不支持单目标的 `post_transform` = {}：标准要求执行，而 ONNX Runtime 会忽略；请在树之后另加算子（如 Sigmoid）明确含义",
+            "不支持单目标的 `post_transform` = {}：标准要求执行，而 ONNX Runtime 会忽略；请在其后另加算子（如 Sigmoid）明确含义",
             quote(post)
         ),
     ))

@@ -118,7 +118,11 @@ impl Walk {
         let out = if scores == 1 && classes == 2 {
             let post = a.text("post_transform", "NONE");
             if !matches!(post.as_str(), "NONE" | "LOGISTIC") {
-                return a.refuse("post_transform", &format!("{post} of one score for two classes"));
+                return a.refuse_for(
+                    "post_transform",
+                    &format!("as {} of one score for two classes", quote(&post)),
+                    &format!("两个类别只有一个得分时不支持 {}", quote(&post)),
+                );
             }
             let p = transform(self, sums, a)?;
             self.with_rest(p)?
@@ -172,7 +176,11 @@ impl Walk {
         let x = self.float_row(node, 0)?;
         let classes = self.class_labels(a)?;
         if classes != 2 {
-            return a.refuse("classlabels", &format!("{classes} classes"));
+            return a.refuse_for(
+                "classlabels",
+                &format!("with {classes} classes; two are"),
+                &format!("有 {classes} 个类别，仅支持两个"),
+            );
         }
         let post = a.text("post_transform", "NONE");
         if post != "NONE" {
@@ -181,7 +189,11 @@ impl Walk {
         let (slope, offset) = (a.floats("prob_a"), a.floats("prob_b"));
         let score = self.kernel(x, a)?;
         let (Some(slope), Some(offset)) = (slope.first(), offset.first()) else {
-            return a.refuse("prob_a", "nothing; probabilities");
+            return a.refuse_for(
+                "prob_a",
+                "when absent: the model has no probabilities (probability=True)",
+                "缺失：模型没有概率（probability=True）",
+            );
         };
         self.warnings.push((
             "the probability is Platt's sigmoid of the score, exactly; ONNX Runtime approximates it by an iteration \
@@ -339,6 +351,7 @@ impl Walk {
         };
         a.pass(&["default_string", "default_float", "default_int64"]);
         let x = match self.val(node, 0)? {
+            Val::Place { id, .. } if !values.is_empty() => id,
             Val::Label(id) | Val::Place { id, .. } => {
                 // It names the classes; which one it is stays the same.
                 a.pass(&["keys_strings", "values_strings", "classes_strings"]);

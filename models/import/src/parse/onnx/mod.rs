@@ -305,7 +305,7 @@ impl Walk {
         let (en, zh) = match val {
             Val::Foreign(kind) => (
                 format!("a tensor of the element type {}", kind::name(*kind)),
-                format!("{} 类型的张量", kind::name(*kind)),
+                format!(" {} 类型的张量", kind::name(*kind)),
             ),
             Val::Texts(_) => ("text".to_owned(), "文本".to_owned()),
             Val::Flat(_) | Val::Place { .. } => {
@@ -320,7 +320,7 @@ impl Walk {
         };
         Refusal::unsupported(
             format!("its input `{name}` is {en}; the operator does not take that here"),
-            format!("其输入 `{name}` 是 {zh}，此处算子不支持"),
+            format!("其输入 `{name}` 是{zh}，此处算子不支持"),
         )
     }
 

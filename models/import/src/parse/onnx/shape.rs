@@ -188,10 +188,14 @@ impl Walk {
         Ok(if flat { Val::Flat(cast) } else { Val::Row(cast) })
     }
 
-    /// The whole parts of numbers, as numbers of 64 bits have them.
+    /// The whole parts of numbers, as numbers of 64 bits have them: what is missing becomes the least of them, as processors (x86-64) and so
+    /// ONNX Runtime have it.
     pub(super) fn truncated(&mut self, id: Id) -> Result<Id, Refusal> {
         let wide = self.graph.cast(id, Num::F64)?;
-        self.graph.unary(Unary::Truncate, wide)
+        let whole = self.graph.unary(Unary::Truncate, wide)?;
+        let missing = self.graph.is_nan(wide)?;
+        let least = self.graph.constant(vec![i64::MIN as f64; self.graph.len(wide)], Num::F64)?;
+        self.graph.select(missing, least, whole)
     }
 
     /// Whether the type of a value is one of whole numbers: division cuts off, and a cast to whole numbers changes nothing.
@@ -206,6 +210,7 @@ impl Walk {
                 Op::Binary(_, a, b) => of(a) || of(b),
                 Op::Unary(Unary::Negate | Unary::Absolute | Unary::Relu, a) => of(a),
                 Op::ArgMax(_) | Op::Unary(Unary::Truncate, _) => true,
+                Op::Select(_, _, a) => of(a),
                 _ => false,
             };
             self.whole.push(whole && !self.reals.contains(&self.graph.id(i)));
