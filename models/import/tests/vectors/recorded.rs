@@ -133,7 +133,15 @@ fn onnx_linear_models_and_networks_are_within_a_millionth() {
 fn sums_in_binary32_that_the_source_makes_otherwise_are_within_three_millionths() {
     // A sigmoid of a sum whose terms cancel, behind a layer or a norm that is summed in another order; the support vector machine is compared
     // with Platt's formula over scikit-learn's binary64 score.
-    for name in ["onnx_mlp_sklearn", "onnx_imputed", "onnx_categories", "onnx_svc", "onnx_torch"] {
+    for name in [
+        "onnx_mlp_sklearn",
+        "onnx_imputed",
+        "onnx_categories",
+        "onnx_svc",
+        "onnx_torch",
+        "onnx_mlp_regression",
+        "onnx_normalizer_max",
+    ] {
         check(name, Close::Near(3e-6));
     }
 }
