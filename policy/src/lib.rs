@@ -4,6 +4,10 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on fails"))]
 
+// What the tests under `tests/` have in common names the crate as they do.
+#[cfg(test)]
+extern crate self as yunei_policy;
+
 pub mod accounting;
 pub mod authorise;
 pub mod calendar;

@@ -1,5 +1,7 @@
 //! The gate's arithmetic: exact sums in, noisy numbers with intervals out.
 
+#[cfg(test)]
+mod audit_tests;
 mod estimate;
 mod noise;
 #[cfg(test)]
@@ -140,13 +142,19 @@ pub fn release(
             let sum = cell.sums[at].checked_add(noise).ok_or_else(failed)?;
             noisy.push(Noisy::new(sampler.measure, sampler.spread, sum));
         }
-        if leaf.threshold.is_some_and(|t| noisy[t.measure].value() < t.tau) {
-            continue;
+        if let Some(estimates) = numbers(leaf, &noisy) {
+            rows.push(ReleasedCell { key: cell.key, estimates });
         }
-        let estimates = leaf.estimators.iter().map(|e| Some(estimate(e, &noisy))).collect();
-        rows.push(ReleasedCell { key: cell.key, estimates });
     }
     Ok(ReleasedCells { rows })
+}
+
+/// What is told of a cell's noisy sums; nothing where the threshold withholds it.
+fn numbers(leaf: &LeafClearance, noisy: &[Noisy]) -> Option<Vec<Option<Estimate>>> {
+    if leaf.threshold.is_some_and(|t| noisy[t.measure].value() < t.tau) {
+        return None;
+    }
+    Some(leaf.estimators.iter().map(|e| Some(estimate(e, noisy))).collect())
 }
 
 /// Where the noise of a measure comes from, and how far it spreads.

@@ -196,6 +196,35 @@ fn leaves() -> impl Strategy<Value = Leaf> {
     })
 }
 
+/// Whether the unit of each row can still be told: its column stands below, though a projection may have left it out.
+fn keeps_unit(relation: &Relation) -> bool {
+    match relation {
+        Relation::Scan(scan) => scan.unit.is_some(),
+        Relation::Filter { input, .. } | Relation::Project { input, .. } => keeps_unit(input),
+        Relation::Join { kind, left, right, .. } => match kind {
+            JoinKind::Left | JoinKind::Semi | JoinKind::Anti => keeps_unit(left),
+            JoinKind::Right => keeps_unit(right),
+            JoinKind::Inner => keeps_unit(if is_private(left) { left } else { right }),
+        },
+        Relation::Union { inputs } => inputs.iter().all(keeps_unit),
+        // The unit is one of the keys: a plain column of it.
+        Relation::PerUnit { input, keys, .. } => {
+            keys.iter().any(|key| matches!(key, Expression::Column(_))) && keeps_unit(input)
+        }
+    }
+}
+
+fn is_private(relation: &Relation) -> bool {
+    match relation {
+        Relation::Scan(scan) => scan.release != ReleaseClass::Open,
+        Relation::Filter { input, .. } | Relation::Project { input, .. } | Relation::PerUnit { input, .. } => {
+            is_private(input)
+        }
+        Relation::Join { left, right, .. } => is_private(left) || is_private(right),
+        Relation::Union { inputs } => inputs.iter().any(is_private),
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 800, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -211,12 +240,15 @@ proptest! {
         let demand = Some(PrivacyDemand { epsilon, max_groups, max_rows });
         let mechanism = if laplace { Mechanism::Laplace } else { Mechanism::Gaussian };
         let preferences = Preferences { mechanism, ..Preferences::default() };
-        match clear_with(&PlanFacts { leaves, demand }, &RuleSet::default(), &preferences) {
+        let facts = PlanFacts { leaves, demand };
+        match clear_with(&facts, &RuleSet::default(), &preferences) {
             Err(refused) => prop_assert!(!refused.reasons().is_empty()),
             Ok(clearance) => {
                 let parts: u64 = clearance.leaves().iter().map(|l| l.charge().rho.units()).sum();
                 prop_assert!(parts <= clearance.charge().rho.units());
-                for leaf in clearance.leaves() {
+                for (leaf, told) in clearance.leaves().iter().zip(&facts.leaves) {
+                    // What one unit adds can only be bounded where it is known who the unit is.
+                    prop_assert!(leaf.bounding().is_none() || leaf.unit().is_some() || keeps_unit(&told.input));
                     prop_assert_eq!(leaf.measures().is_empty(), leaf.class() == ReleaseClass::Open);
                     for measure in leaf.measures() {
                         prop_assert!(measure.sigma_grid().is_finite() && measure.sigma_grid() > 0.0);

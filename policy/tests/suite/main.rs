@@ -5,6 +5,7 @@
 mod attacks;
 mod audit;
 mod authorise;
+mod events;
 mod fixture;
 mod forge;
 mod hostile;
