@@ -19,6 +19,33 @@ pub fn first_day(field: DateField, day: i64) -> Option<i64> {
     })
 }
 
+/// Days of the calendar that dates are moved within, either way of 1970-01-01: about 2,700 years.
+pub const CALENDAR: i64 = 1_000_000;
+
+/// A day moved by months and then by days, as SQL adds an interval to a date: where the month has no such day, its last one is taken.
+/// Nothing where the day, or what becomes of it, is outside of [`CALENDAR`]. It never falls when `day` grows.
+pub fn shifted(day: i64, months: i32, days: i32) -> Option<i64> {
+    let within = |day: i64| (-CALENDAR..=CALENDAR).contains(&day).then_some(day);
+    let day = within(day)?;
+    let first = first_day(DateField::Month, day)?;
+    let to = month_number(first).checked_add(i64::from(months))?;
+    // Years that far from the calendar have no day in it again, whatever days are added.
+    if to.abs() > 12 * 20_000_000 {
+        return None;
+    }
+    let begins = |month: i64| day_of(1970 + month.div_euclid(12), month.rem_euclid(12) + 1);
+    let last = begins(to + 1) - begins(to) - 1;
+    within((begins(to) + (day - first).min(last)).checked_add(i64::from(days))?)
+}
+
+/// How many months after January 1970 the one is that begins on `first`.
+fn month_number(first: i64) -> i64 {
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "days of the calendar are small")]
+    let year = year_of(first as f64) as i64;
+    let month = (1..=12).rev().find(|m| day_of(year, *m) <= first).unwrap_or(1);
+    (year - 1970) * 12 + month - 1
+}
+
 /// The first day of a month, counted from 1970-01-01 (Hinnant, *chrono-compatible low-level date algorithms*).
 fn day_of(year: i64, month: i64) -> i64 {
     let y = if month <= 2 { year - 1 } else { year };
@@ -56,6 +83,42 @@ mod tests {
         // Before the epoch.
         assert_eq!(first_day(DateField::Month, -1), Some(-31));
         assert_eq!(first_day(DateField::Week, 0), Some(-3));
+    }
+
+    #[test]
+    fn days_are_moved_as_sql_moves_them() {
+        // 2024-01-31 is day 19,753; 2024-02-29 is 19,782; 2023-02-28 is 19,416.
+        assert_eq!(shifted(19_753, 1, 0), Some(19_782));
+        assert_eq!(shifted(19_782, -12, 0), Some(19_416));
+        assert_eq!(shifted(19_753, 1, 1), Some(19_783));
+        assert_eq!(shifted(0, 0, -1), Some(-1));
+        assert_eq!(shifted(0, -1, 0), Some(-31));
+        assert_eq!(shifted(5, 0, 0), Some(5));
+        // At the end of the calendar, and past it.
+        assert_eq!(shifted(CALENDAR - 1, 0, 1), Some(CALENDAR));
+        assert_eq!(shifted(CALENDAR, 0, 1), None);
+        assert_eq!(shifted(-CALENDAR, 0, -1), None);
+        assert_eq!(shifted(CALENDAR + 1, 0, -1), None);
+        assert_eq!(shifted(i64::MAX, 0, 0), None);
+        for far in [i32::MIN, i32::MAX] {
+            assert_eq!(shifted(0, far, 0), None);
+            assert_eq!(shifted(0, 0, far), None);
+            assert_eq!(shifted(0, far, far), None);
+        }
+    }
+
+    #[test]
+    fn moving_keeps_the_order_of_days() {
+        for (months, days) in [(1, 0), (-1, 0), (13, -5), (-25, 40), (0, 7), (1_200, 0)] {
+            let mut last = i64::MIN;
+            for day in -60_000..60_000 {
+                let to = shifted(day, months, days).unwrap();
+                assert!(to >= last, "{day} {months} {days}");
+                let (least, most) = (i64::from(months) * 30, i64::from(months) * 31);
+                assert!((to - day - i64::from(days) - least.min(most)).abs() < 2_000, "{day} {months} {days}");
+                last = to;
+            }
+        }
     }
 
     #[test]

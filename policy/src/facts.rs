@@ -245,6 +245,13 @@ pub enum Function {
     DatePart(DateField),
     /// `date_trunc('field', d)`: the first day of the year, quarter, month or (Monday's) week
     DateTrunc(DateField),
+    /// `d + INTERVAL '…'` of whole months and days (see [`crate::calendar::shifted`]); NULL where that leaves the calendar
+    DateShift {
+        /// Months, taken first; the day of a month that has no such day becomes its last.
+        months: i32,
+        /// Days, taken then.
+        days: i32,
+    },
     /// `lower(s)`
     Lower,
     /// `upper(s)`
@@ -387,6 +394,18 @@ pub enum Expression {
         /// Whether a NULL feature may make the output NULL.
         nullable: bool,
     },
+}
+
+impl Expression {
+    /// How many parts it has, itself included.
+    pub fn parts(&self) -> usize {
+        let (mut stack, mut found) = (vec![self], 0);
+        while let Some(next) = stack.pop() {
+            found += 1;
+            crate::clear::each_child(next, &mut |child| stack.push(child));
+        }
+        found
+    }
 }
 
 /// Aggregate functions that may be a leaf's (or, below it, a unit's).

@@ -1,8 +1,9 @@
 //! Interval arithmetic over expressions.
 
+use super::dates;
 use super::text::image;
 use super::value::{Cause, Lattice, Value, Work, hull, interval, outward, union, within};
-use crate::calendar::{first_day, year_of};
+use crate::calendar::year_of;
 use crate::facts::{BinaryOperator, DateField, Expression, Function, Interval, Kind, Literal};
 
 /// The range of every `i32`: arithmetic inside it cannot wrap in any integer type that the engine widens to.
@@ -226,7 +227,8 @@ fn call(function: Function, arguments: &[Value], work: &Work) -> Value {
             };
             Value::new(Kind::Int, range).sure(true).nullable(any_null || !known)
         }
-        (F::DateTrunc(field), [x]) => date_trunc(field, x, work).nullable(any_null),
+        (F::DateTrunc(field), [x]) => dates::truncated(field, x, work).nullable(any_null),
+        (F::DateShift { months, days }, [x]) => dates::moved(x, months, days, work),
         (F::DatePart(field), [x]) => {
             Value::new(Kind::Int, date_range(field, x)).sure(x.sure || field != DateField::Year).nullable(any_null)
         }
@@ -383,43 +385,3 @@ fn date_range(field: DateField, x: &Value) -> Result<Interval, Cause> {
         DateField::DayOfYear => interval(1.0, 366.0),
     }
 }
-
-/// Days that a truncated date may be enumerated over: about 2,700 years either way.
-const CALENDAR: f64 = 1_000_000.0;
-
-fn date_trunc(field: DateField, x: &Value, work: &Work) -> Value {
-    let range = match &x.range {
-        Ok(r) if r.lo() >= -CALENDAR && r.hi() <= CALENDAR => *r,
-        Ok(_) => return Value::new(Kind::Date, Err(Cause::Overflow)),
-        Err(cause) => return Value::new(Kind::Date, Err(cause.clone())),
-    };
-    #[allow(clippy::cast_possible_truncation, reason = "within CALENDAR")]
-    let (lo, hi) = (range.lo().ceil() as i64, range.hi().floor() as i64);
-    let (Some(first), Some(last)) = (first_day(field, lo), first_day(field, hi)) else {
-        return Value::new(Kind::Date, Err(Cause::Function("date_trunc")));
-    };
-    #[allow(clippy::cast_precision_loss, reason = "within CALENDAR")]
-    let mut value = Value::new(Kind::Date, interval(first as f64, last as f64)).sure(x.sure);
-    // The period after one that begins on `day`: no period is longer than 366 days, and none shorter than its guess.
-    let next = |day: i64| {
-        let least = match field {
-            DateField::Year => 365,
-            DateField::Quarter => 90,
-            DateField::Month => 28,
-            DateField::Week => 7,
-            _ => 1,
-        };
-        (least..=366).find_map(|n| first_day(field, day + n).filter(|d| *d > day))
-    };
-    let periods = std::iter::successors(Some(first), |day| next(*day)).take_while(|day| *day <= last);
-    let days: Vec<_> = periods.take(MOST_PERIODS + 1).collect();
-    if x.sure && days.len() <= MOST_PERIODS && work.take(days.len()) {
-        #[allow(clippy::cast_possible_truncation, reason = "within CALENDAR")]
-        let literals = days.into_iter().map(|d| Literal::Date(d as i32)).collect();
-        value.domain = Some(std::sync::Arc::new(literals));
-    }
-    value
-}
-
-/// At most how many periods a truncated date has a domain of.
-const MOST_PERIODS: usize = 4_000;

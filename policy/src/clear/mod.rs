@@ -3,6 +3,7 @@
 //! [`clear`] looks at a whole plan, told as [`PlanFacts`](crate::facts::PlanFacts), and answers with a [`Clearance`] or with all the reasons
 //! against it. Nothing else makes a `Clearance`; the engine executes and the gate releases only what one describes.
 
+mod dates;
 mod decide;
 mod evaluate;
 mod keys;
@@ -18,6 +19,7 @@ mod usage;
 mod value;
 
 pub use decide::{clear, clear_with};
+pub(crate) use limits::each_child;
 pub(crate) use measures::Z95;
 pub(crate) use statistical::Output;
 pub use statistical::{StatisticalLeaf, Variable};

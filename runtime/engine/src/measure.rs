@@ -61,6 +61,28 @@ impl Measured {
     /// # Errors
     /// `run/failed`.
     pub async fn run(&self) -> Result<(Duration, usize), Refused> {
+        self.run_within(ROWS_MEMORY).await
+    }
+
+    /// The same with so many bytes of memory for rows, and what goes to files beyond that written as it is, without encryption: what
+    /// the encryption costs is what this saves. All runs of the process must be over.
+    ///
+    /// # Errors
+    /// `run/failed`.
+    #[cfg(feature = "measure")]
+    pub async fn run_unsealed(&self, memory: usize) -> Result<(Duration, usize), Refused> {
+        use std::sync::atomic::Ordering::Relaxed;
+        crate::bound::spill::UNSEALED.store(true, Relaxed);
+        let ran = self.run_within(memory).await;
+        crate::bound::spill::UNSEALED.store(false, Relaxed);
+        ran
+    }
+
+    /// Runs the private part once with so many bytes of memory for rows.
+    ///
+    /// # Errors
+    /// `run/failed`.
+    pub async fn run_within(&self, memory: usize) -> Result<(Duration, usize), Refused> {
         let failed = |_| Refused::from(Refusal::new("run/failed", "运行失败", "the run failed"));
         let Body::Aggregate(aggregate) = self.product.body() else { return Ok((Duration::ZERO, 0)) };
         // A physical plan runs once: its operators hand out their input and keep no copy.
@@ -71,7 +93,7 @@ impl Measured {
         let mut cells = 0;
         for (prepared, clearance) in prepared.iter().zip(clearance.leaves()) {
             let Some(prepared) = prepared else { continue };
-            let found = cells_of(prepared, clearance, &context, &[7; 32], ROWS_MEMORY).await.map_err(failed)?;
+            let found = cells_of(prepared, clearance, &context, &[7; 32], memory).await.map_err(failed)?;
             cells += found.len();
         }
         Ok((begun.elapsed(), cells))
@@ -172,22 +194,29 @@ impl Texts {
     /// # Panics
     /// Where it is refused without a reason.
     pub async fn check(&self, sql: &str) -> bool {
+        match self.answer(sql).await {
+            Ok(()) => true,
+            Err(refused) => {
+                assert!(!refused.reasons().is_empty(), "refused without a reason");
+                false
+            }
+        }
+    }
+
+    /// Nothing, or all the reasons against the text.
+    ///
+    /// # Errors
+    /// The reasons.
+    pub async fn answer(&self, sql: &str) -> Result<(), Refused> {
         let literal = toml::Value::String(sql.to_owned()).to_string();
         let text = format!(
             "[product]\nid = \"text\"\nkind = \"aggregate\"\ntitle = {{ zh = \"测\", en = \"t\" }}\npurposes = [\"x\"]\n\
              datasets = [\"people\"]\nsql = {literal}\n[product.privacy]\nepsilon = 1.0\n"
         );
-        let refused = match Product::parse(&text) {
-            Err(refused) => refused,
-            Ok(product) => {
-                let Body::Aggregate(aggregate) = product.body() else { return false };
-                match crate::plan::check(aggregate, &self.sources, &self.rules, &self.runtime).await {
-                    Ok(_) => return true,
-                    Err(refused) => refused,
-                }
-            }
-        };
-        assert!(!refused.reasons().is_empty(), "refused without a reason");
-        false
+        let product = Product::parse(&text)?;
+        if let Body::Aggregate(aggregate) = product.body() {
+            crate::plan::check(aggregate, &self.sources, &self.rules, &self.runtime).await?;
+        }
+        Ok(())
     }
 }

@@ -59,6 +59,11 @@ const ALLOWED: &[&str] = &[
     "SELECT date_part('month', born) AS month, COUNT(*) FROM births GROUP BY 1",
     "SELECT date_trunc('year', born) AS year, COUNT(*) FROM births GROUP BY 1 ORDER BY 1",
     "SELECT COUNT(*) FROM births WHERE born >= DATE '2000-01-31' - INTERVAL '1 month' AND born < DATE '2000-01-01' + INTERVAL '400 days'",
+    "SELECT COUNT(*) FROM births WHERE born + INTERVAL '30' DAY < DATE '2000-01-01'",
+    "SELECT COUNT(*) FROM births WHERE DATE '2000-01-01' < INTERVAL '1 year 2 months 3 days' + born",
+    "SELECT date_part('year', born - INTERVAL '3 months') AS year, COUNT(*) FROM births GROUP BY 1",
+    "SELECT date_trunc('year', born + INTERVAL '1 month') AS year, COUNT(*) FROM births GROUP BY 1 ORDER BY 1",
+    "SELECT year + INTERVAL '1 year' AS next, n FROM (SELECT date_trunc('year', born) AS year, COUNT(*) AS n FROM births GROUP BY 1) t",
     "SELECT date_trunc('quarter', born) AS quarter, COUNT(*) FROM births WHERE born >= DATE '1990-01-01' AND born < DATE '1991-01-01' GROUP BY 1",
     "SELECT COUNT(*) FROM births WHERE born BETWEEN '1980-01-01' AND '1989-12-31'",
     "SELECT SUM(income) FILTER (WHERE age < 30) AS young, SUM(income) AS total FROM people",
@@ -186,6 +191,39 @@ async fn numbers_are_right_but_for_the_noise() {
     let (batch, _) = asked.run("SELECT COUNT(*) AS n FROM births WHERE born < DATE '1980-01-01'").await;
     let wanted = (0..people).filter(|i| common::born(*i) < 3_652).count();
     assert!(near(numbers(&batch, "n")[0], wanted as f64, 40.0));
+    // The same limit, with the interval on either side.
+    for sql in [
+        "SELECT COUNT(*) AS n FROM births WHERE born + INTERVAL '400 days' < DATE '1980-01-01' + INTERVAL '400 days'",
+        "SELECT COUNT(*) AS n FROM births WHERE born - INTERVAL '10 years' < DATE '1970-01-01'",
+    ] {
+        let (batch, _) = asked.run(sql).await;
+        assert!(near(numbers(&batch, "n")[0], wanted as f64, 40.0), "{sql}");
+    }
+}
+
+/// A date parameter is moved like a date; a parameter that is no date is refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_date_parameter_is_moved_by_an_interval() {
+    let people = 600;
+    let world = World::wide(people).await;
+    let from = "[product.params.from]\ntype = \"date\"\nmin = \"1960-01-01\"\nmax = \"2009-12-31\"\ndefault = \"1980-01-01\"\n";
+    for (id, condition) in [
+        ("above", "born < $from + INTERVAL '1 month'"),
+        ("turned", "born - INTERVAL '1 month' < $from"),
+        ("between", "born BETWEEN DATE '1960-01-01' AND $from + INTERVAL '1 month' - INTERVAL '1 day'"),
+    ] {
+        let sql = format!("SELECT COUNT(*) AS n FROM births WHERE {condition}");
+        world.approve(id, &World::product_text(id, &sql, from), "operator", &["research"]).await;
+        let answer =
+            world.run(id, &[("from", "1980-02-29")], "research").await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+        // 1980-03-29 is day 3,740.
+        let wanted = (0..people).filter(|i| common::born(*i) < 3_740).count();
+        assert!(near(numbers(answer.released.batch(), "n")[0], wanted as f64, 40.0), "{sql}");
+    }
+    let sql = "SELECT COUNT(*) AS n FROM births WHERE born < $from + INTERVAL '1 month'";
+    let number = "[product.params.from]\ntype = \"int\"\nmin = 0\nmax = 9\ndefault = 1\n";
+    let path = world.file("product.toml", &World::product_text("number", sql, number));
+    assert!(world.domain.check_product(&path).await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -217,9 +255,14 @@ async fn refusals_say_what_to_write_instead() {
         ("SELECT COUNT(*) FROM births WHERE born > now()", "function/not-allowed", "$today"),
         ("SELECT COUNT(*) FROM births WHERE born > current_date", "function/not-allowed", "$today"),
         (
-            "SELECT COUNT(*) FROM births WHERE born + INTERVAL '1 year' > DATE '2000-01-01'",
+            "SELECT COUNT(*) FROM births WHERE born + INTERVAL '12 hours' > DATE '2000-01-01'",
             "expression/interval",
-            "DATE",
+            "INTERVAL '30 days'",
+        ),
+        (
+            "SELECT COUNT(*) FROM births WHERE DATE '2000-01-01' - born > INTERVAL '30 days'",
+            "expression/interval",
+            "d1 - d2 > 30",
         ),
         ("SELECT SUM(DISTINCT income) FROM people", "aggregate/distinct", "subquery"),
         ("SELECT array_agg(city) FROM people", "aggregate/not-allowed", "GROUP BY"),

@@ -13,7 +13,10 @@
 
 mod groups;
 mod rows;
+#[cfg(not(feature = "measure"))]
 mod spill;
+#[cfg(feature = "measure")]
+pub(crate) mod spill;
 mod units;
 
 use crate::functions::failed;

@@ -1,14 +1,14 @@
 //! `date_trunc('month', d)` over dates: the first day of a period, as a date. It takes the place of the query engine's own, which
-//! makes a timestamp of it.
+//! makes a timestamp of it. And `yunei_shift(d, months, days)`, what `d + INTERVAL '…'` becomes over rows: nobody can write it.
 
 use super::failed;
 use datafusion::arrow::array::{AsArray, Date32Array};
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{DataType, Date32Type};
+use datafusion::arrow::datatypes::{DataType, Date32Type, Int32Type};
 use datafusion::common::{Result, ScalarValue, plan_err};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 use std::sync::Arc;
-use yunei_policy::calendar::first_day;
+use yunei_policy::calendar::{first_day, shifted};
 use yunei_policy::facts::DateField;
 
 /// The function.
@@ -69,5 +69,47 @@ impl ScalarUDFImpl for DateTrunc {
             return ScalarValue::try_from_array(&days, 0).map(ColumnarValue::Scalar);
         }
         Ok(ColumnarValue::Array(Arc::new(days)))
+    }
+}
+
+/// Dates moved by months and days; NULL where that leaves the calendar.
+pub(crate) fn date_shift() -> ScalarUDF {
+    let types = vec![DataType::Date32, DataType::Int32, DataType::Int32];
+    ScalarUDF::new_from_impl(DateShift { signature: Signature::exact(types, Volatility::Immutable) })
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct DateShift {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for DateShift {
+    fn name(&self) -> &str {
+        "yunei_shift"
+    }
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Date32)
+    }
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        let rows = if scalar { 1 } else { args.number_rows };
+        let arrays = args.args.into_iter().map(|arg| arg.into_array(rows)).collect::<Result<Vec<_>>>()?;
+        let [dates, months, days] = <[_; 3]>::try_from(arrays).map_err(|_| failed())?;
+        let (dates, months, days) = (
+            dates.as_primitive_opt::<Date32Type>().ok_or_else(failed)?,
+            months.as_primitive_opt::<Int32Type>().ok_or_else(failed)?,
+            days.as_primitive_opt::<Int32Type>().ok_or_else(failed)?,
+        );
+        let moved = dates.iter().zip(months).zip(days).map(|((date, months), days)| {
+            shifted(date?.into(), months?, days?).and_then(|day| i32::try_from(day).ok())
+        });
+        let moved: Date32Array = moved.collect();
+        if scalar {
+            return ScalarValue::try_from_array(&moved, 0).map(ColumnarValue::Scalar);
+        }
+        Ok(ColumnarValue::Array(Arc::new(moved)))
     }
 }

@@ -5,11 +5,12 @@
 
 mod demand;
 mod keys;
+mod texts;
 
 use crate::catalogue::{DatasetSpec, FileEntry};
 use crate::execute::cells_of;
 use crate::measure::Texts;
-use crate::plan::{Source, Sources, prepare_unauthorised};
+use crate::plan::{Source, Sources, UNIT, prepare_unauthorised};
 use crate::product::{Body, Product};
 use datafusion::arrow::array::{ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
@@ -298,6 +299,34 @@ async fn one_unit_changes_no_sum_by_more_than_its_sensitivity() {
         passed * 2 > cases && changed > passed,
         "{passed} of {cases} queries passed the gate, {changed} sums changed"
     );
+}
+
+/// What one unit adds can only be bounded where it is known who the unit is: every leaf that is cleared with limits per unit has
+/// its unit beside the keys when it runs, also where the query projects it away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bounded_leaf_carries_its_unit() {
+    let folder = tempfile::tempdir().unwrap();
+    let sources = world(folder.path(), None);
+    let runtime = RuntimeEnvBuilder::new().build_arc().unwrap();
+    let mut random = Random(17);
+    let (mut bounded, mut carried) = (0, 0);
+    for _ in 0..120 {
+        let (sql, limits) = query(&mut random);
+        let product = product(&sql, &limits);
+        let Body::Aggregate(aggregate) = product.body() else { panic!("an aggregate") };
+        let rules = RuleSet::default();
+        let Ok((prepared, clearance, _)) = prepare_unauthorised(aggregate, &sources, &rules, &runtime).await else {
+            continue;
+        };
+        for (prepared, leaf) in prepared.iter().flatten().zip(clearance.leaves()) {
+            let unit = prepared.rows.schema().index_of(UNIT).ok();
+            assert_eq!(prepared.shape.bounds.is_some(), leaf.bounding().is_some(), "{sql}\n{limits}");
+            assert_eq!(unit, leaf.bounding().map(|_| leaf.keys().len()), "{sql}\n{limits}");
+            bounded += usize::from(unit.is_some());
+            carried += usize::from(unit.is_some() && leaf.unit().is_none());
+        }
+    }
+    assert!(bounded > 20 && carried > 0, "{bounded} leaves with limits, {carried} whose query leaves the unit out");
 }
 
 /// Any text gets an answer: pieces of SQL in any order, valid queries with pieces torn out, and the shapes that break parsers.

@@ -1,9 +1,9 @@
 //! DataFusion expressions as facts: an exhaustive match; what it does not know is a refusal.
 
 use super::functions::{not_allowed, row_function};
+use super::intervals::{constant_day, not_a_date, shift_of};
 use crate::functions::RowModel;
 use crate::product::Parameter;
-use datafusion::arrow::compute::kernels::numeric;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::{Case, InList, Like, ScalarFunction};
@@ -17,7 +17,12 @@ pub(super) struct Teller<'a> {
     pub(super) reasons: Vec<Refusal>,
     /// The product's parameters.
     pub(super) parameters: &'a [Parameter],
+    /// How many parts more may be told than are written: `CASE x WHEN …` says x once for every branch.
+    pub(super) copies: usize,
 }
+
+/// At most how many parts of expressions may be told more often than they are written.
+pub(super) const MAX_COPIES: usize = 20_000;
 
 /// The kind of a type that may occur in a product; other types are refused.
 pub(super) fn kind_of(data_type: &DataType) -> Option<Kind> {
@@ -151,18 +156,7 @@ impl Teller<'_> {
             value,
             ScalarValue::IntervalMonthDayNano(_) | ScalarValue::IntervalDayTime(_) | ScalarValue::IntervalYearMonth(_)
         ) {
-            self.refuse(
-                Refusal::new(
-                    "expression/interval",
-                    "INTERVAL 只能与日期常量相加减，不能用于个体数据的日期",
-                    "INTERVAL is added to or taken from a constant date, not from dates of private rows",
-                )
-                .at(value.to_string())
-                .hint(
-                    "请把 INTERVAL 移到常量一侧，如 d >= DATE '2024-01-01' - INTERVAL '30 days'，或声明为 date 参数",
-                    "move it to the side of the constant, e.g. d >= DATE '2024-01-01' - INTERVAL '30 days', or declare a date parameter",
-                ),
-            );
+            self.refuse(not_a_date(value.to_string()));
             return None;
         }
         if told.is_none() {
@@ -185,6 +179,14 @@ impl Teller<'_> {
     fn binary(&mut self, binary: &BinaryExpr, schema: &DFSchema) -> Option<Expression> {
         if let Some(day) = constant_day(binary) {
             return Some(Expression::Literal(Literal::Date(day)));
+        }
+        if let Some(shift) = shift_of(binary, schema) {
+            let date = self.expression(shift.date, schema)?;
+            if matches!(&date, Expression::Parameter { kind, .. } if *kind != Kind::Date) {
+                return self.refuse(not_a_date(binary.to_string()));
+            }
+            let function = Function::DateShift { months: shift.months, days: shift.days };
+            return Some(Expression::Call { function, arguments: vec![date] });
         }
         let operator = match binary.op {
             Operator::Plus => BinaryOperator::Add,
@@ -265,6 +267,14 @@ impl Teller<'_> {
 
     fn case(&mut self, case: &Case, schema: &DFSchema) -> Option<Expression> {
         let base = case.expr.as_ref().map(|e| self.expression(e, schema));
+        // Such a CASE inside the x of another, and so on, would be told as often as all their branches multiply.
+        if let Some(Some(base)) = &base {
+            let copies = base.parts().saturating_mul(case.when_then_expr.len().saturating_sub(1));
+            match self.copies.checked_sub(copies) {
+                Some(left) => self.copies = left,
+                None => return self.refuse(too_many_copies()),
+            }
+        }
         let mut branches = Vec::with_capacity(case.when_then_expr.len());
         for (when, then) in &case.when_then_expr {
             let when = self.expression(when, schema);
@@ -371,48 +381,6 @@ fn rounds(expr: &Expr, to: &DataType, schema: &DFSchema) -> bool {
     narrow && expr.get_type(schema).map_or(true, |from| from != *to)
 }
 
-/// `DATE '2024-01-01' - INTERVAL '30 days'`: the day that is meant, computed as the engine does.
-fn constant_day(binary: &BinaryExpr) -> Option<i32> {
-    let BinaryExpr { left, op, right } = binary;
-    let (day, interval) = match (op, day_of(left), interval_of(right)) {
-        (Operator::Plus | Operator::Minus, Some(day), Some(interval)) => (day, interval),
-        (Operator::Plus, ..) => (day_of(right)?, interval_of(left)?),
-        _ => return None,
-    };
-    let (day, interval) = (ScalarValue::Date32(Some(day)).to_scalar().ok()?, interval.to_scalar().ok()?);
-    let moved = if *op == Operator::Plus { numeric::add(&day, &interval) } else { numeric::sub(&day, &interval) };
-    match ScalarValue::try_from_array(&moved.ok()?, 0).ok()? {
-        ScalarValue::Date32(day) => day,
-        _ => None,
-    }
-}
-
-fn day_of(expr: &Expr) -> Option<i32> {
-    match expr {
-        Expr::Alias(alias) => day_of(&alias.expr),
-        Expr::Literal(ScalarValue::Date32(day), _) => *day,
-        Expr::Cast(cast) if *cast.field.data_type() == DataType::Date32 => match cast.expr.as_ref() {
-            Expr::Literal(ScalarValue::Utf8(Some(text)), _) => crate::dates::parse_date(text),
-            inner => day_of(inner),
-        },
-        Expr::BinaryExpr(binary) => constant_day(binary),
-        _ => None,
-    }
-}
-
-fn interval_of(expr: &Expr) -> Option<&ScalarValue> {
-    match expr {
-        Expr::Alias(alias) => interval_of(&alias.expr),
-        Expr::Literal(
-            value @ (ScalarValue::IntervalMonthDayNano(Some(_))
-            | ScalarValue::IntervalDayTime(Some(_))
-            | ScalarValue::IntervalYearMonth(Some(_))),
-            _,
-        ) => Some(value),
-        _ => None,
-    }
-}
-
 fn is_constant(expr: &Expr) -> bool {
     match expr {
         Expr::Literal(..) | Expr::Placeholder(_) => true,
@@ -450,6 +418,16 @@ fn date_parts(function: &str, truncates: bool) -> Refusal {
     )
     .at(function)
     .hint(format!("可用：{parts}"), format!("known: {parts}"))
+}
+
+fn too_many_copies() -> Refusal {
+    Refusal::new(
+        "sql/too-complex",
+        "CASE 表达式嵌套过多：CASE x WHEN … 的每个分支都要与 x 比较一次",
+        "there is too much CASE inside CASE: each branch of CASE x WHEN … is a comparison with x",
+    )
+    .at("product.sql")
+    .hint("请在子查询中先算出 x", "compute x in a subquery first")
 }
 
 fn subquery() -> Refusal {

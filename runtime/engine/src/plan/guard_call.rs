@@ -2,13 +2,12 @@
 //! unit's floats are computed so that no order of rows shows in them.
 
 use super::guard::{as_safe_number, to_float};
-use crate::functions::Exact;
+use crate::functions::{Exact, Guard, power, within};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result};
-use datafusion::functions::math::abs;
 use datafusion::logical_expr::expr::AggregateFunction;
-use datafusion::logical_expr::{Expr, ExprSchemable, Operator, TryCast, lit, when};
+use datafusion::logical_expr::{Expr, ExprSchemable, Operator, TryCast};
 
 /// Guards one call; its arguments are guarded already.
 pub(super) fn guard_call(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
@@ -16,26 +15,21 @@ pub(super) fn guard_call(expr: Expr, schema: &DFSchema) -> Result<Transformed<Ex
         Expr::ScalarFunction(mut call) => {
             let name = call.name().to_owned();
             match (name.as_str(), call.args.as_mut_slice()) {
-                ("sqrt", [x]) => {
-                    let number = to_float(std::mem::take(x));
-                    *x = when(number.clone().gt_eq(lit(0.0)), number).end()?;
-                }
+                ("sqrt", [x]) => *x = Guard::NotNegative.of(to_float(std::mem::take(x))),
                 ("substr", [_, positions @ ..]) => {
                     for (least, position) in [-(1i64 << 31), 0].into_iter().zip(positions) {
-                        *position = within(std::mem::take(position), least, 1 << 31)?;
+                        *position = whole_within(std::mem::take(position), least, 1 << 31);
                     }
                 }
-                // Whole powers overflow; so do digits that fit no 32 bits.
+                // Whole powers overflow; nothing to a negative power fails.
                 ("power", [x, y]) => {
-                    let (number, exponent) = (to_float(std::mem::take(x)), to_float(std::mem::take(y)));
-                    // Nothing to a negative power fails.
-                    let divides = abs().call(vec![number.clone()]).eq(lit(0.0)).and(exponent.clone().lt(lit(0.0)));
-                    *x = when(divides.is_not_true(), number).end()?;
-                    *y = exponent;
+                    let (x, y) = (to_float(std::mem::take(x)), to_float(std::mem::take(y)));
+                    return Ok(Transformed::yes(power(x, y)));
                 }
+                // So do digits that fit no 32 bits.
                 ("round" | "trunc", [x, digits]) => {
                     *x = roundable(std::mem::take(x), schema)?;
-                    *digits = within(std::mem::take(digits), -400, 400)?;
+                    *digits = whole_within(std::mem::take(digits), -400, 400);
                 }
                 ("round" | "trunc" | "floor" | "ceil" | "signum", [x]) => {
                     *x = as_safe_number(std::mem::take(x), schema)?
@@ -67,23 +61,16 @@ pub(super) fn divided(expr: Expr, op: Operator, schema: &DFSchema) -> Result<Exp
 
 /// A 64-bit whole number other than the least one, which has no opposite.
 fn not_least(expr: Expr, schema: &DFSchema) -> Result<Expr> {
-    if expr.get_type(schema)? != DataType::Int64 {
-        return Ok(expr);
-    }
-    when(expr.clone().gt(lit(i64::MIN)), expr).end()
+    Ok(if expr.get_type(schema)? == DataType::Int64 { Guard::HasOpposite.of(expr) } else { expr })
 }
 
 /// A number that can be rounded to any of its digits: whole numbers so large that they would overflow are NULL.
 fn roundable(expr: Expr, schema: &DFSchema) -> Result<Expr> {
     let number = as_safe_number(expr, schema)?;
-    if number.get_type(schema)? != DataType::Int64 {
-        return Ok(number);
-    }
-    when(number.clone().between(lit(-(1i64 << 62)), lit(1i64 << 62)), number).end()
+    Ok(if number.get_type(schema)? == DataType::Int64 { Guard::CanBeRounded.of(number) } else { number })
 }
 
 /// A whole number moved into a range.
-fn within(expr: Expr, least: i64, most: i64) -> Result<Expr> {
-    let number = Expr::TryCast(TryCast::new(Box::new(expr), DataType::Int64));
-    when(number.clone().lt(lit(least)), lit(least)).when(number.clone().gt(lit(most)), lit(most)).otherwise(number)
+fn whole_within(expr: Expr, least: i64, most: i64) -> Expr {
+    within(Expr::TryCast(TryCast::new(Box::new(expr), DataType::Int64)), least, most)
 }

@@ -3,24 +3,29 @@
 //!
 //! Nothing here opens data.
 
+mod balance;
 mod checked;
 mod digest;
 mod expression;
 mod functions;
 mod guard;
 mod guard_call;
+mod intervals;
 mod leaves;
 mod normalise;
 mod planned;
 mod private;
 mod public;
 mod relation;
+mod room;
+mod size;
 mod source;
 mod spans;
 mod sql;
 mod statistical;
 mod syntax;
 mod weights;
+mod wide;
 
 pub(crate) use checked::Prepared;
 #[cfg(any(test, feature = "measure"))]

@@ -2,11 +2,12 @@
 
 use super::checked::{Prepared, check_units, prepare_leaf, unsupported};
 use super::digest::plan_digest;
-use super::expression::Teller;
+use super::expression::{MAX_COPIES, Teller};
 use super::leaves::{FoundLeaf, find};
 use super::normalise::normalise;
 use super::private::{Domains, PrivateLeaf, text_domains, texts_without_code};
 use super::public::probe;
+use super::room::with_room;
 use super::source::Sources;
 use super::sql::logical_plan;
 use crate::digest::sha256_parts;
@@ -124,6 +125,15 @@ pub(crate) async fn check(
     rules: &RuleSet,
     runtime: &Arc<RuntimeEnv>,
 ) -> Result<Checked, Refused> {
+    with_room(check_here(product, sources, rules, runtime)).await
+}
+
+async fn check_here(
+    product: &AggregateProduct,
+    sources: &Sources,
+    rules: &RuleSet,
+    runtime: &Arc<RuntimeEnv>,
+) -> Result<Checked, Refused> {
     let state = sources.session(runtime)?;
     let plan = logical_plan(&state, product).await?;
     let plan = normalise(plan, &state).map_err(|e| unsupported(&e))?;
@@ -159,16 +169,20 @@ pub(crate) async fn prepare(
     rules: &RuleSet,
     runtime: &Arc<RuntimeEnv>,
 ) -> Result<Planned, Refused> {
-    let state = sources.session(runtime)?;
-    let plan = logical_plan(&state, aggregate).await?;
-    let plan = bind(plan, arguments.scalars())?;
-    let plan = normalise(plan, &state).map_err(|e| unsupported(&e))?;
-    let (found, clearance) = clear_plan(&plan, aggregate, rules, sources)?;
-    let leaves = private_leaves(found, sources);
-    let prepared = prepare_all(&leaves, &clearance, &state).await?;
-    probe(&plan, &leaves, &clearance, &state).await.map_err(|e| unsupported(&e))?;
-    let digest = plan_digest(&plan, &leaves, &clearance)
-        .map_err(|_| Refusal::new("plan/internal", "执行计划无法构造", "the plan can not be made"))?;
+    let planning = async {
+        let state = sources.session(runtime)?;
+        let plan = logical_plan(&state, aggregate).await?;
+        let plan = bind(plan, arguments.scalars())?;
+        let plan = normalise(plan, &state).map_err(|e| unsupported(&e))?;
+        let (found, clearance) = clear_plan(&plan, aggregate, rules, sources)?;
+        let leaves = private_leaves(found, sources);
+        let prepared = prepare_all(&leaves, &clearance, &state).await?;
+        probe(&plan, &leaves, &clearance, &state).await.map_err(|e| unsupported(&e))?;
+        let digest = plan_digest(&plan, &leaves, &clearance)
+            .map_err(|_| Refusal::new("plan/internal", "执行计划无法构造", "the plan can not be made"))?;
+        Ok::<_, Refused>((state, plan, leaves, prepared, clearance, digest))
+    };
+    let (state, plan, leaves, prepared, clearance, digest) = with_room(planning).await?;
     let question = question(product, arguments, sources, rules);
     let arguments = arguments.canonical();
     Ok(Planned { authorised, state, plan, leaves, prepared, clearance, question, arguments, digest })
@@ -183,14 +197,17 @@ pub(crate) async fn prepare_unauthorised(
     rules: &RuleSet,
     runtime: &Arc<RuntimeEnv>,
 ) -> Result<(Vec<Option<Prepared>>, Clearance, SessionState), Refused> {
-    let state = sources.session(runtime)?;
-    let plan = logical_plan(&state, product).await?;
-    let plan = normalise(plan, &state).map_err(|e| unsupported(&e))?;
-    let (found, clearance) = clear_plan(&plan, product, rules, sources)?;
-    let leaves = private_leaves(found, sources);
-    let prepared = prepare_all(&leaves, &clearance, &state).await?;
-    probe(&plan, &leaves, &clearance, &state).await.map_err(|e| unsupported(&e))?;
-    Ok((prepared, clearance, state))
+    let planning = async {
+        let state = sources.session(runtime)?;
+        let plan = logical_plan(&state, product).await?;
+        let plan = normalise(plan, &state).map_err(|e| unsupported(&e))?;
+        let (found, clearance) = clear_plan(&plan, product, rules, sources)?;
+        let leaves = private_leaves(found, sources);
+        let prepared = prepare_all(&leaves, &clearance, &state).await?;
+        probe(&plan, &leaves, &clearance, &state).await.map_err(|e| unsupported(&e))?;
+        Ok((prepared, clearance, state))
+    };
+    with_room(planning).await
 }
 
 fn private_leaves(found: Vec<FoundLeaf>, sources: &Sources) -> Vec<PrivateLeaf> {
@@ -242,7 +259,7 @@ fn clear_plan(
     rules: &RuleSet,
     sources: &Sources,
 ) -> Result<(Vec<FoundLeaf>, Clearance), Refused> {
-    let mut teller = Teller { reasons: Vec::new(), parameters: product.parameters() };
+    let mut teller = Teller { reasons: Vec::new(), parameters: product.parameters(), copies: MAX_COPIES };
     let leaves = find(plan, &mut teller);
     let domains = domains(sources);
     for leaf in &leaves {

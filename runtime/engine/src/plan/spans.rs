@@ -8,10 +8,13 @@
 //! | `x + c`, `x * c`, `x / c`, `-x`, casts, `round(x)`, `nullif(x, 0)` | the ends, moved alike |
 //! | `SUM(x)` over released rows | as a sum of independent numbers |
 //!
+//! A number that is computed from very many has none (see `MOST_PARTS`): a common table expression that names a part of it does.
+//!
 //! Numbers are independent where no measure of the gate went into both: each cell of each measure has noise of its own.
 
 use crate::functions::{Combine, Operation};
 use datafusion::arrow::datatypes::DataType;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TryCast, lit};
 use std::collections::BTreeSet;
@@ -40,6 +43,19 @@ pub(super) struct Derived {
     pub(super) low: Expr,
     pub(super) high: Expr,
     pub(super) of: Made,
+}
+
+/// At most how many parts the two ends of an interval may be made of. Each operation over two numbers says both ends of both twice,
+/// so that they double with every level that operations nest.
+const MOST_PARTS: usize = 4_000;
+
+fn parts(expr: &Expr) -> usize {
+    let mut found = 0;
+    let _ = expr.apply(|_| {
+        found += 1;
+        Ok(if found > MOST_PARTS { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    found
 }
 
 /// The interval of `expr` over columns whose intervals are `below`, where one follows.
@@ -110,6 +126,10 @@ fn of_two(binary: &BinaryExpr, schema: &DFSchema, below: &[Option<Span>]) -> Opt
                 Operator::Minus => Operation::Subtract,
                 _ => Operation::Divide,
             };
+            let all = [binary.left.as_ref(), binary.right.as_ref(), &x.low, &x.high, &y.low, &y.high];
+            if all.into_iter().map(parts).sum::<usize>() * 2 > MOST_PARTS {
+                return None;
+            }
             let independent = x.of.measures.is_disjoint(&y.of.measures);
             let numbers = || {
                 let of_x = [float(binary.left.as_ref().clone()), x.low.clone(), x.high.clone()];

@@ -1,32 +1,31 @@
 //! SQL text to a logical plan: one query, nothing else.
 
+use super::balance::balance;
+use super::size::check_size;
 use super::source::DatasetTable;
 use super::syntax::{check_statement, check_words};
+use super::wide::check_wide;
 use crate::product::AggregateProduct;
 use datafusion::common::DataFusionError;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::source_as_provider;
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::{Expr, LogicalPlan, Operator};
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::Statement;
+use std::collections::BTreeSet;
 use yunei_policy::{Refusal, Refused};
-
-/// At most how many nodes a plan may have.
-pub(super) const MAX_NODES: usize = 256;
-/// At most how many expression nodes a plan may have.
-pub(super) const MAX_EXPRESSIONS: usize = 20_000;
-/// At most how deep an expression may be nested.
-pub(super) const MAX_DEPTH: usize = 64;
 
 /// Parses and resolves the SQL of a product; parameters are still placeholders.
 pub(super) async fn logical_plan(state: &SessionState, product: &AggregateProduct) -> Result<LogicalPlan, Refused> {
     check_words(product.sql())?;
     let dialect = datafusion::config::Dialect::PostgreSQL;
-    let statement = state.sql_to_statement(product.sql(), &dialect).map_err(|e| sql_refusal("sql/parse", &e))?;
-    match &statement {
+    let mut statement = state.sql_to_statement(product.sql(), &dialect).map_err(|e| sql_refusal("sql/parse", &e))?;
+    match &mut statement {
         DfStatement::Statement(inner) if matches!(inner.as_ref(), Statement::Query(_)) => {
+            balance(inner);
             check_statement(inner, state)?;
+            check_wide(inner, state).await?;
         }
         _ => {
             return Err(Refusal::new(
@@ -69,92 +68,15 @@ fn check_names(plan: &LogicalPlan) -> Result<(), Refused> {
     }
 }
 
-fn too_large(zh: String, en: String) -> Refused {
-    Refusal::new("sql/too-complex", zh, en).at("product.sql").into()
-}
-
-fn check_size(plan: &LogicalPlan) -> Result<(), Refused> {
-    let (mut nodes, mut expressions, mut deepest) = (0, 0, 0);
-    let counted = plan.apply_with_subqueries(|node| {
-        nodes += 1;
-        for expression in node.expressions() {
-            let (count, depth) = measure(&expression);
-            expressions += count;
-            deepest = deepest.max(depth);
-        }
-        Ok(if nodes > MAX_NODES || expressions > MAX_EXPRESSIONS {
-            TreeNodeRecursion::Stop
-        } else {
-            TreeNodeRecursion::Continue
-        })
-    });
-    if counted.is_err() || nodes > MAX_NODES {
-        return Err(too_large(
-            format!("计划超过 {MAX_NODES} 个节点"),
-            format!("the plan has more than {MAX_NODES} nodes"),
-        ));
-    }
-    if expressions > MAX_EXPRESSIONS {
-        return Err(too_large(
-            format!("表达式超过 {MAX_EXPRESSIONS} 项"),
-            format!("the expressions have more than {MAX_EXPRESSIONS} terms"),
-        ));
-    }
-    if deepest > MAX_DEPTH {
-        return Err(too_large(
-            format!("表达式嵌套超过 {MAX_DEPTH} 层"),
-            format!("an expression is nested deeper than {MAX_DEPTH}"),
-        ));
-    }
-    Ok(())
-}
-
-/// How many terms an expression has and how deep it is.
-fn measure(expression: &Expr) -> (usize, usize) {
-    let mut stack = vec![(expression, 1)];
-    let (mut count, mut deepest) = (0, 0);
-    while let Some((expression, depth)) = stack.pop() {
-        count += 1;
-        deepest = deepest.max(depth);
-        if count > MAX_EXPRESSIONS {
-            break;
-        }
-        let chain = |e: &Expr| match e {
-            Expr::BinaryExpr(b) if matches!(b.op, Operator::And | Operator::Or) => Some(b.op),
-            _ => None,
-        };
-        let here = chain(expression);
-        let _ = expression.apply_children(|child| {
-            // `a AND b AND c …` is one level, however long: what is told of it is a balanced tree.
-            let deeper = here.is_none() || chain(child) != here;
-            stack.push((child, depth + usize::from(deeper)));
-            Ok(TreeNodeRecursion::Continue)
-        });
-    }
-    (count, deepest)
-}
-
 fn check_parameters(plan: &LogicalPlan, product: &AggregateProduct) -> Result<(), Refused> {
-    let mut reasons = Vec::new();
+    let mut unknown = BTreeSet::new();
     let _ = plan.apply_with_subqueries(|node| {
         for expression in node.expressions() {
             expression.apply(|e| {
                 if let Expr::Placeholder(placeholder) = e {
                     let name = placeholder.id.trim_start_matches('$');
                     if !product.parameters().iter().any(|p| p.name() == name) {
-                        let shown: String = name.chars().take(64).collect();
-                        reasons.push(
-                            Refusal::new(
-                                "parameter/undeclared",
-                                "SQL 使用了未声明的参数",
-                                "the SQL uses a parameter that is not declared",
-                            )
-                            .at(format!("${shown}"))
-                            .hint(
-                                format!("在 [product.params.{shown}] 中声明类型和范围"),
-                                format!("declare its type and range in [product.params.{shown}]"),
-                            ),
-                        );
+                        unknown.insert(name.chars().take(64).collect::<String>());
                     }
                 }
                 Ok(TreeNodeRecursion::Continue)
@@ -162,8 +84,20 @@ fn check_parameters(plan: &LogicalPlan, product: &AggregateProduct) -> Result<()
         }
         Ok(TreeNodeRecursion::Continue)
     });
-    Refused::unless(reasons, ())
+    // Nobody reads thousands of them.
+    let reasons = unknown.into_iter().take(MAX_UNKNOWN).map(|name| {
+        Refusal::new("parameter/undeclared", "SQL 使用了未声明的参数", "the SQL uses a parameter that is not declared")
+            .at(format!("${name}"))
+            .hint(
+                format!("在 [product.params.{name}] 中声明类型和范围"),
+                format!("declare its type and range in [product.params.{name}]"),
+            )
+    });
+    Refused::unless(reasons.collect(), ())
 }
+
+/// At most how many undeclared parameters are told of.
+const MAX_UNKNOWN: usize = 32;
 
 /// The dataset behind a scan; anything else that can be scanned (table functions, values of the engine) has none.
 pub(super) fn dataset_of(scan: &datafusion::logical_expr::TableScan) -> Option<yunei_policy::facts::Scan> {

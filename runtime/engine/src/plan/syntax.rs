@@ -4,9 +4,11 @@
 //! without end. What is counted here bounds what it can make of a text.
 
 use super::functions::{is_known, not_allowed};
+use super::size::{MAX_DEPTH, too_deep};
 use datafusion::execution::session_state::SessionState;
 use datafusion::sql::sqlparser::ast::{
-    Expr, GroupByExpr, ObjectName, Query, Select, SetExpr, Statement, TableFactor, Visit, Visitor, visit_relations,
+    BinaryOperator, Expr, FunctionArguments, GroupByExpr, ObjectName, Query, Select, SetExpr, Statement, TableFactor,
+    Visit, Visitor, visit_relations,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
@@ -22,6 +24,15 @@ pub(super) const MAX_TOKENS: usize = 30_000;
 pub(super) const MAX_SELECTS: usize = 100;
 /// At most how many tables a query may read, each CTE counted as often as it is used.
 pub(super) const MAX_TABLES: usize = 64;
+/// At most how many calls a text may have.
+pub(super) const MAX_CALLS: usize = 800;
+/// At most how many arguments a call may have.
+pub(super) const MAX_ARGUMENTS: usize = 256;
+/// At most how many window functions a text may have.
+pub(super) const MAX_WINDOWS: usize = 100;
+/// At most how many words are read, each again for every call that it stands in: the parser tries the arguments of a call in two ways,
+/// and so those of a call among them in four.
+pub(super) const MAX_READINGS: usize = 100_000;
 /// Names with this beginning are ours.
 const RESERVED: &str = "yunei_";
 
@@ -49,7 +60,25 @@ fn too_complex(zh: String, en: String, hint: (&str, &str)) -> Refused {
 pub(super) fn check_words(sql: &str) -> Result<(), Refused> {
     let dialect = PostgreSqlDialect {};
     let Ok(tokens) = Tokenizer::new(&dialect, sql).tokenize() else { return Ok(()) };
-    let (mut operators, mut words, mut selects) = (0, 0, 0);
+    let (calls, readings) = calls_of(&tokens);
+    if calls > MAX_CALLS {
+        return Err(too_complex(
+            format!("函数调用超过 {MAX_CALLS} 次"),
+            format!("there are more than {MAX_CALLS} calls of functions"),
+            (
+                "请在子查询中计算一次再引用，或拆分为多个产品",
+                "compute it once in a subquery, or make several products of it",
+            ),
+        ));
+    }
+    if readings > MAX_READINGS {
+        return Err(too_complex(
+            "函数调用逐层嵌套过深".to_owned(),
+            "calls of functions are nested too deep in one another".to_owned(),
+            ("请在子查询中先算出内层的值", "compute the inner ones in a subquery first"),
+        ));
+    }
+    let (mut operators, mut words, mut selects, mut windows) = (0, 0, 0, 0);
     for token in &tokens {
         words += usize::from(!matches!(token, Token::Whitespace(_)));
         match token {
@@ -60,6 +89,7 @@ pub(super) fn check_words(sql: &str) -> Result<(), Refused> {
                 }
                 if word.quote_style.is_none() {
                     selects += usize::from(matches!(name.as_str(), "select" | "values"));
+                    windows += usize::from(name == "over");
                     operators += usize::from(matches!(
                         name.as_str(),
                         "and"
@@ -98,6 +128,13 @@ pub(super) fn check_words(sql: &str) -> Result<(), Refused> {
             ("多个等值条件请写成 x IN (…)", "write many equalities as x IN (…)"),
         ));
     }
+    if windows > MAX_WINDOWS {
+        return Err(too_complex(
+            format!("窗口函数最多 {MAX_WINDOWS} 个"),
+            format!("there are more than {MAX_WINDOWS} window functions"),
+            ("请拆分为多个产品", "make several products of it"),
+        ));
+    }
     if selects > MAX_SELECTS || words > MAX_TOKENS {
         return Err(too_complex(
             format!("查询过长：SELECT 最多 {MAX_SELECTS} 个，词最多 {MAX_TOKENS} 个"),
@@ -108,13 +145,56 @@ pub(super) fn check_words(sql: &str) -> Result<(), Refused> {
     Ok(())
 }
 
+/// How many calls there are, and how many words the parser reads, those it reads again included.
+fn calls_of(tokens: &[Token]) -> (usize, usize) {
+    let mut calls: Vec<u32> = Vec::new();
+    let (mut depth, mut found, mut all) = (0u32, 0usize, 0usize);
+    let mut before: Option<&Token> = None;
+    for token in tokens {
+        match token {
+            Token::Whitespace(_) => continue,
+            Token::LParen => {
+                let call = match before {
+                    Some(Token::Word(word)) if word.quote_style.is_some() => 1,
+                    Some(Token::Word(word)) => levels_of(&word.value.to_ascii_lowercase()),
+                    _ => 0,
+                };
+                calls.push(call);
+                all += usize::from(call > 0);
+                depth = depth.saturating_add(call);
+            }
+            Token::RParen => depth = depth.saturating_sub(calls.pop().unwrap_or(0)),
+            _ => {}
+        }
+        found = found.saturating_add(1usize << depth.min(40));
+        before = Some(token);
+    }
+    (all, found)
+}
+
+/// How often what is in brackets after a word is tried twice: not at all after words that begin no call.
+fn levels_of(word: &str) -> u32 {
+    match word {
+        "and" | "or" | "not" | "in" | "as" | "where" | "on" | "when" | "then" | "else" | "case" | "from" | "by"
+        | "having" | "exists" | "over" | "filter" | "values" | "join" | "union" | "all" | "select" | "between"
+        | "like" | "using" | "except" | "intersect" | "lateral" | "sets" | "any" | "distinct" | "limit" | "group" => 0,
+        "row" => 2,
+        _ => 1,
+    }
+}
+
 /// Looks at a parsed query, before it is planned.
 ///
 /// # Errors
 /// `sql/too-complex`, `sql/not-supported`, and `function/not-allowed` for every function that does not exist here.
 pub(super) fn check_statement(statement: &Statement, state: &SessionState) -> Result<(), Refused> {
-    let mut look = Look { state, reasons: Vec::new(), ctes: BTreeMap::new(), seen: BTreeSet::new() };
+    let mut look =
+        Look { state, reasons: Vec::new(), ctes: BTreeMap::new(), seen: BTreeSet::new(), depth: 0, deepest: 0 };
     let _ = statement.visit(&mut look);
+    // Planning asks each level for its type, which looks at all that is below.
+    if look.deepest > MAX_DEPTH {
+        return Err(too_deep());
+    }
     let Look { mut reasons, ctes, .. } = look;
     let mut tables = 0usize;
     let mut known = BTreeMap::new();
@@ -164,6 +244,9 @@ struct Look<'s> {
     /// The tables that each CTE reads, those of the same name together.
     ctes: BTreeMap<String, Vec<String>>,
     seen: BTreeSet<String>,
+    /// How deep the expression at hand is, and the deepest. Brackets are no level, and long chains of AND and OR were balanced.
+    depth: usize,
+    deepest: usize,
 }
 
 impl Look<'_> {
@@ -263,8 +346,22 @@ impl Visitor for Look<'_> {
     }
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        if is_level(expr) {
+            self.depth += 1;
+            self.deepest = self.deepest.max(self.depth);
+        }
         match expr {
             Expr::Function(call) => {
+                if let FunctionArguments::List(list) = &call.args
+                    && list.args.len() > MAX_ARGUMENTS
+                {
+                    let refused = too_complex(
+                        format!("函数的参数最多 {MAX_ARGUMENTS} 个"),
+                        format!("a call has more than {MAX_ARGUMENTS} arguments"),
+                        ("请减少参数", "give it fewer arguments"),
+                    );
+                    self.reasons.extend(refused.reasons().iter().cloned());
+                }
                 let name = key(&call.name).trim_matches('"').to_owned();
                 let registered = self.state.scalar_functions().contains_key(&name)
                     || self.state.aggregate_functions().contains_key(&name)
@@ -279,4 +376,15 @@ impl Visitor for Look<'_> {
         }
         ControlFlow::Continue(())
     }
+
+    fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        if is_level(expr) {
+            self.depth -= 1;
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn is_level(expr: &Expr) -> bool {
+    !matches!(expr, Expr::Nested(_) | Expr::BinaryOp { op: BinaryOperator::And | BinaryOperator::Or, .. })
 }
