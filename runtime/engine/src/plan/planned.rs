@@ -7,7 +7,7 @@ use super::leaves::{FoundLeaf, find};
 use super::normalise::normalise;
 use super::private::{Domains, PrivateLeaf, text_domains, texts_without_code};
 use super::public::probe;
-use super::room::with_room;
+use super::room::planned;
 use super::source::Sources;
 use super::sql::logical_plan;
 use crate::digest::sha256_parts;
@@ -125,7 +125,7 @@ pub(crate) async fn check(
     rules: &RuleSet,
     runtime: &Arc<RuntimeEnv>,
 ) -> Result<Checked, Refused> {
-    with_room(check_here(product, sources, rules, runtime)).await
+    planned(check_here(product, sources, rules, runtime)).await
 }
 
 async fn check_here(
@@ -182,7 +182,7 @@ pub(crate) async fn prepare(
             .map_err(|_| Refusal::new("plan/internal", "执行计划无法构造", "the plan can not be made"))?;
         Ok::<_, Refused>((state, plan, leaves, prepared, clearance, digest))
     };
-    let (state, plan, leaves, prepared, clearance, digest) = with_room(planning).await?;
+    let (state, plan, leaves, prepared, clearance, digest) = planned(planning).await?;
     let question = question(product, arguments, sources, rules);
     let arguments = arguments.canonical();
     Ok(Planned { authorised, state, plan, leaves, prepared, clearance, question, arguments, digest })
@@ -207,7 +207,7 @@ pub(crate) async fn prepare_unauthorised(
         probe(&plan, &leaves, &clearance, &state).await.map_err(|e| unsupported(&e))?;
         Ok((prepared, clearance, state))
     };
-    with_room(planning).await
+    planned(planning).await
 }
 
 fn private_leaves(found: Vec<FoundLeaf>, sources: &Sources) -> Vec<PrivateLeaf> {

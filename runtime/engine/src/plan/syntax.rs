@@ -302,6 +302,10 @@ impl Visitor for Look<'_> {
     }
 
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
+        // Rows of no columns have no names, which the planner looks for.
+        if select.projection.is_empty() {
+            self.unsupported("SELECT FROM", "请至少选出一列", "select at least one column");
+        }
         if select.into.is_some() {
             self.unsupported("SELECT INTO", "请删去 INTO", "leave INTO out");
         }
