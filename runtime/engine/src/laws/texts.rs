@@ -174,8 +174,8 @@ async fn limits_of_texts() {
         // COUNT is one of them.
         ("calls", calls(799), calls(800)),
         ("levels", levels(60), levels(66)),
-        ("one wide", wide(480, 0), wide(530, 0)),
-        ("many wide", wide(100, 10), wide(150, 15)),
+        ("one wide", wide(420, 0), wide(450, 0)),
+        ("many wide", wide(100, 7), wide(150, 15)),
         ("wider than the planner is given", wide(100, 0), wide(4_000, 20)),
     ] {
         assert!(codes(&texts, &at).await.is_empty(), "{what}: {:?}", codes(&texts, &at).await);
